@@ -1,0 +1,397 @@
+"""The eight nouns. A newcomer reads this file first.
+
+Instrument, Response, Cleared, Score, Finding, Review, Tally, Write: a questionnaire is an
+`Instrument`, a filled form a `Response`; consent turns it into `Cleared`; scoring makes `Score`s;
+rules judge a history of them as `Finding`s; findings open a `Review`; measures count people in a
+`Tally`; and a `Write` is the only thing a store is ever sent.
+
+All are frozen. Points are `int` where they are whole and `Decimal` where they are not: a score is
+never a binary fraction. What has no value says why; there is no `None` that could be taken for zero.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum, StrEnum
+from typing import TypeAlias
+
+import msgspec
+
+Number: TypeAlias = int | Decimal
+
+
+class Rater(StrEnum):
+    """Who answered. Series of different raters are never mixed."""
+
+    CLIENT = "client"
+    THERAPIST = "therapist"
+    PROXY = "proxy"
+
+
+class Mode(StrEnum):
+    """How care was given in the session that the form belongs to."""
+
+    IN_PERSON = "in-person"
+    VIDEO = "video"
+    PHONE = "phone"
+    UNKNOWN = "unknown"
+
+
+class FormStatus(StrEnum):
+    """QuestionnaireResponse.status in FHIR R4."""
+
+    COMPLETED = "completed"
+    AMENDED = "amended"
+    IN_PROGRESS = "in-progress"
+    STOPPED = "stopped"
+    ENTERED_IN_ERROR = "entered-in-error"
+
+
+class Missing(Enum):
+    """Why an answer is not there. Neither is ever a zero."""
+
+    UNANSWERED = "unanswered"
+    DECLINED = "declined"
+    MASKED = "masked"
+
+
+Answer: TypeAlias = Number | Missing
+
+
+class Code(msgspec.Struct, frozen=True):
+    """A coding: its system, its code, and what people read."""
+
+    system: str
+    code: str
+    display: str = ""
+
+
+# ---------------------------------------------------------------- Instrument
+
+
+class Option(msgspec.Struct, frozen=True):
+    """One answer that an item offers, with the points it is worth."""
+
+    code: Code
+    weight: Number
+
+
+class Critical(msgspec.Struct, frozen=True):
+    """An answer of `at_least` points, or none at all, asks for a clinician's review."""
+
+    at_least: Number
+    source: str
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One question.
+
+    low, high: the smallest and largest number of points an answer can be worth.
+    codes: the item's own codes (LOINC where one exists); a response may use them as linkIds.
+    """
+
+    link_id: str
+    codes: tuple[Code, ...] = ()
+    options: tuple[Option, ...] = ()
+    low: Number = 0
+    high: Number = 0
+    whole: bool = True
+    critical: Critical | None = None
+
+
+class MissingRule(msgspec.Struct, frozen=True):
+    """What to do when answers are missing: at most `max_missing`, replaced by the mean of the others."""
+
+    max_missing: int
+    source: str
+
+
+class Band(msgspec.Struct, frozen=True):
+    """A published range of points with a name, `low` and `high` both included."""
+
+    code: str
+    label: str
+    low: Number
+    high: Number
+    source: str
+
+
+class Threshold(msgspec.Struct, frozen=True):
+    """At caseness means at this number of points or beyond it, on the worse side."""
+
+    at: Number
+    source: str
+
+
+class Direction(StrEnum):
+    """What a higher score means."""
+
+    WORSE = "worse"
+    BETTER = "better"
+
+
+class Formula(StrEnum):
+    """How points become a score."""
+
+    SUM = "sum"
+    MEAN = "mean"
+
+
+class Scale(msgspec.Struct, frozen=True):
+    """A total or subscale: which items, how they add up, and what the result can be.
+
+    low, high: the range of possible scores, in the scale's own points.
+    decimals: places kept in a mean or a prorated sum.
+    """
+
+    id: str
+    title: str
+    codes: tuple[Code, ...]
+    items: tuple[str, ...]
+    low: Number
+    high: Number
+    higher_is: Direction
+    missing: MissingRule
+    source: str
+    formula: Formula = Formula.SUM
+    reversed: frozenset[str] = frozenset()
+    decimals: int = 2
+    bands: tuple[Band, ...] = ()
+    caseness: Threshold | None = None
+
+
+class Family(StrEnum):
+    """Alliance forms are about the relationship and are kept closer than outcome forms."""
+
+    OUTCOME = "outcome"
+    ALLIANCE = "alliance"
+
+
+class Wording(StrEnum):
+    """Whether item text may stand in this package."""
+
+    SHIPPED = "shipped"
+    OWN = "own"
+    OVERLAY = "overlay"
+
+
+class Licence(msgspec.Struct, frozen=True):
+    """Who owns the wording and on what terms it stands here."""
+
+    holder: str
+    wording: Wording
+    statement: str
+    source: str
+    permission: str = ""
+
+
+class Instrument(msgspec.Struct, frozen=True):
+    """A questionnaire that can be scored: items, scales, licence, and how responses name it."""
+
+    id: str
+    version: str
+    url: str
+    title: str
+    family: Family
+    rater: Rater
+    panel: tuple[Code, ...]
+    items: tuple[Item, ...]
+    scales: tuple[Scale, ...]
+    licence: Licence
+    aliases: tuple[str, ...] = ()
+    also_known: tuple[str, ...] = ()
+    declined: tuple[Code, ...] = ()
+    labels: tuple[str, ...] = ("R", "PSY")
+    languages: tuple[str, ...] = ("en",)
+    validated: bool = True
+    recall: str = ""
+
+
+# ------------------------------------------------------- Response, Cleared
+
+
+class Response(msgspec.Struct, frozen=True, gc=False):
+    """One form that somebody filled in, as far as scoring needs it. Free text is never read.
+
+    key: what the identifiers of its scores derive from; stays the same over all versions of the form.
+    answers: by the instrument's linkId, in points; what was not answered is absent or `Missing`.
+    authored: as written in the form; `when` is the same moment for ordering, in UTC.
+    remarks: what a reader of the score should know, for example a stored total that differs.
+    """
+
+    key: str
+    reference: str
+    version: str
+    instrument: str
+    status: FormStatus
+    subject: str
+    rater: Rater
+    performer: str
+    encounter: str
+    language: str
+    authored: str
+    when: datetime
+    answers: dict[str, Answer]
+    remarks: tuple[str, ...] = ()
+
+
+class Cleared(msgspec.Struct, frozen=True, gc=False):
+    """A response that the consent gate let through. Built by `core.consent.gate` and nowhere else."""
+
+    form: Response
+    purpose: str
+    consents: tuple[str, ...]
+
+
+class Withheld(msgspec.Struct, frozen=True):
+    """A response that stays where it is, with the reasons in words."""
+
+    form: Response
+    reasons: tuple[str, ...]
+
+
+# --------------------------------------------------------------------- Score
+
+
+class NoValue(msgspec.Struct, frozen=True):
+    """Why there is no score: a FHIR data-absent-reason and a sentence."""
+
+    code: str
+    note: str
+
+
+class Score(msgspec.Struct, frozen=True, gc=False):
+    """The result of one scale on one form. `value` is points, or the reason for none.
+
+    key: the business identifier, from response, scale and rater.
+    answered, needed, asked: items answered, items the rule needs, items of the scale.
+    """
+
+    key: str
+    instrument: str
+    version: str
+    scale: str
+    subject: str
+    rater: Rater
+    when: datetime
+    value: Number | NoValue
+    answered: int
+    needed: int
+    asked: int
+    prorated: bool = False
+    band: Band | None = None
+    withdrawn: bool = False
+
+
+# ----------------------------------------------------------- Finding, Review
+
+
+class Level(StrEnum):
+    """How soon a person should look. It never grades a client's risk."""
+
+    ROUTINE = "routine"
+    URGENT = "urgent"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One rule's judgement on a client's history.
+
+    key: from rule and evidence, so the same judgement is recognised in every later run.
+    score_key: the score that it rests on, empty where it rests on the calendar.
+    """
+
+    key: str
+    rule: str
+    rule_version: str
+    subject: str
+    score_key: str
+    level: Level
+    sentence: str
+    citation: str
+    agenda: tuple[str, ...]
+    when: datetime
+
+
+class ReviewKind(StrEnum):
+    """What a Task of ours asks for."""
+
+    GOAL = "goal-review"
+    SAFETY = "safety-review"
+
+
+class ReviewStatus(StrEnum):
+    """Open: somebody is asked. Closed: somebody did it. Cancelled: it rested on withdrawn evidence."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    CANCELLED = "cancelled"
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """One reason in a review: the finding's key, its sentence, and the score it points to."""
+
+    key: str
+    rule: str
+    sentence: str
+    score_key: str
+    citation: str = ""
+
+
+class Review(msgspec.Struct, frozen=True):
+    """A review that should stand in the record: why, whose, owner, due, the goal, its agenda.
+
+    key: business identifier.  stored: the resource id in the store, empty when it is new.
+    closed_on: the day somebody completed it; starts the cool-down.
+    """
+
+    key: str
+    kind: ReviewKind
+    status: ReviewStatus
+    subject: str
+    episode: str
+    level: Level
+    evidence: tuple[Evidence, ...]
+    agenda: tuple[str, ...]
+    opened: datetime
+    due: datetime
+    owner: str = ""
+    focus: str = ""
+    care_plan: str = ""
+    encounter: str = ""
+    stored: str = ""
+    closed_on: date | None = None
+    note: str = ""
+
+
+# -------------------------------------------------------------- Tally, Write
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """What became of a set of forms or people, and how many were left out and why."""
+
+    counts: dict[str, int]
+    reasons: dict[str, int] = {}
+
+
+class WriteMode(StrEnum):
+    """Create once: a person owns it afterwards. Keep current: follows its source. Withdraw: marks it void."""
+
+    CREATE_ONCE = "create-once"
+    KEEP_CURRENT = "keep-current"
+    WITHDRAW = "withdraw"
+
+
+class Write(msgspec.Struct, frozen=True):
+    """A resource that should stand in the store, under its business identifier.
+
+    group: what must be written together (one form's scores and reviews).
+    body: the resource as JSON; references to our own resources are `Type/<identifier value>`.
+    """
+
+    type: str
+    system: str
+    value: str
+    mode: WriteMode
+    body: bytes
+    group: str = ""

@@ -1,0 +1,67 @@
+"""The names we give to things: code systems, identifier systems, profiles."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+BASE: Final = "https://fhir-alliance.org/fhir"
+
+# business identifiers of what we write
+SCORE: Final = f"{BASE}/sid/score"
+REVIEW: Final = f"{BASE}/sid/review"
+FINDING: Final = f"{BASE}/sid/finding"
+SOFTWARE: Final = f"{BASE}/sid/software"
+
+# code systems; the first four are generated from the catalog of instruments
+SCORES: Final = f"{BASE}/CodeSystem/scores"
+BANDS: Final = f"{BASE}/CodeSystem/bands"
+METHODS: Final = f"{BASE}/CodeSystem/methods"
+ANSWERS: Final = f"{BASE}/CodeSystem/answers"
+TERMS: Final = f"{BASE}/CodeSystem/terms"
+
+# extensions and profiles
+RATER: Final = f"{BASE}/StructureDefinition/rater"
+PANEL_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-panel"
+SCORE_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-score"
+SUBSCALE_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-subscale"
+GOAL_REVIEW_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-goal-review-task"
+SAFETY_REVIEW_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-safety-review-task"
+
+LOINC: Final = "http://loinc.org"
+UCUM: Final = "http://unitsofmeasure.org"
+V3: Final = "http://terminology.hl7.org/CodeSystem/v3-"
+CONFIDENTIALITY: Final = V3 + "Confidentiality"
+ACT_CODE: Final = V3 + "ActCode"
+OBSERVATION_CATEGORY: Final = "http://terminology.hl7.org/CodeSystem/observation-category"
+US_CORE_CATEGORY: Final = "http://hl7.org/fhir/us/core/CodeSystem/us-core-category"
+DATA_ABSENT: Final = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
+
+# Points on an answer: the SDC address, then the older ones that are met in the field.
+WEIGHT_URLS: Final = frozenset(
+    {
+        "http://hl7.org/fhir/StructureDefinition/itemWeight",
+        "http://hl7.org/fhir/StructureDefinition/ordinalValue",
+        "http://hl7.org/fhir/StructureDefinition/questionnaire-ordinalValue",
+        "http://hl7.org/fhir/StructureDefinition/iso21090-CO-value",
+        "http://fhir.org/guides/argonaut-questionnaire/StructureDefinition/extension-ordinalValue",
+    }
+)
+
+_LOCAL_REFERENCE = re.compile(r"([A-Z][A-Za-z]{1,40})/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
+
+
+def urn(value: str) -> str:
+    """Return the urn:uuid that stands for a derived key inside a transaction."""
+    return f"urn:uuid:{value[:8]}-{value[8:12]}-{value[12:16]}-{value[16:20]}-{value[20:32]}"
+
+
+def local(reference: str, base: str = "") -> str:
+    """Return `Type/id` for a reference on the same server, or "" for anything else.
+
+    base: the server's own address; an absolute reference below it counts as local.
+    """
+    if base and reference.startswith(base):
+        reference = reference[len(base) :].lstrip("/")
+    found = _LOCAL_REFERENCE.fullmatch(reference)
+    return f"{found[1]}/{found[2]}" if found else ""
