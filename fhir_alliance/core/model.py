@@ -217,7 +217,8 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     key: what the identifiers of its scores derive from; stays the same over all versions of the form.
     answers: by the instrument's linkId, in points; what was not answered is absent or `Missing`.
     authored: as written in the form; `when` is the same moment for ordering, in UTC.
-    remarks: what a reader of the score should know, for example a stored total that differs.
+    totals: totals that the form itself carries, by scale; compared with ours, never trusted.
+    remarks: what a reader of the score should know about how the form was read.
     """
 
     key: str
@@ -233,6 +234,7 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     authored: str
     when: datetime
     answers: dict[str, Answer]
+    totals: tuple[tuple[str, Number], ...] = ()
     remarks: tuple[str, ...] = ()
 
 

@@ -11,7 +11,6 @@ from fhir_alliance.core.model import (
     Band,
     Cleared,
     Formula,
-    FormStatus,
     Instrument,
     Item,
     Missing,
@@ -20,7 +19,6 @@ from fhir_alliance.core.model import (
     Scale,
     Score,
 )
-
 
 
 class Scorer:
@@ -34,17 +32,16 @@ class Scorer:
     def score(self, cleared: Cleared) -> tuple[Score, ...]:
         """Return one score for each scale, in the order of the instrument's scales.
 
-        A score without a value holds a `NoValue` with the reason; a withdrawn form gives withdrawn scores.
+        A score without a value holds a `NoValue` with the reason.
         """
         form = cleared.form
         instrument = self.instrument
-        withdrawn = form.status is FormStatus.ENTERED_IN_ERROR
         scores = []
         for plan in self.plans:
             value, answered, prorated, band = plan.evaluate(form.answers)
             scores.append(
                 Score(
-                    score_key(form.key, instrument.id, plan.scale_id, form.rater.value),
+                    score_key(form.key, instrument.id, plan.scale_id, form.rater),
                     instrument.id,
                     instrument.version,
                     plan.scale_id,
@@ -57,7 +54,6 @@ class Scorer:
                     plan.asked,
                     prorated,
                     band,
-                    withdrawn,
                 )
             )
         return tuple(scores)
@@ -74,22 +70,19 @@ class Plan:
         self._items = scale.items
         # A reversed item is mirrored in its own range: low + high - points.
         self._mirror = {i: items[i].low + items[i].high for i in scale.items if i in scale.reversed}
+        self._bands = tuple(sorted(scale.bands, key=lambda band: band.low))
         self._is_plain_sum = scale.formula is Formula.SUM and not self._mirror
-        self._bands = {
-            point: band
-            for band in scale.bands
-            for point in range(int(band.low), int(band.high) + 1)
-            if scale.formula is Formula.SUM
-        }
 
     def evaluate(self, answers: Mapping[str, Answer]) -> tuple[Number | NoValue, int, bool, Band | None]:
         """Return the value or the reason for none, the items answered, whether prorated, and the band."""
-        given = answers.get
-        points = [point for item in self._items if isinstance(point := given(item), (int, Decimal))]
-        answered = len(points)
-        if answered == self.asked and self._is_plain_sum:
-            total = sum(points)
-            return total, answered, False, self._bands.get(total) or self.band_of(total)
+        if self._is_plain_sum:
+            try:
+                total: Number = sum(map(answers.get, self._items))  # type: ignore[arg-type]
+            except TypeError:
+                pass  # something is missing, and a gap is never a zero: the long way round
+            else:
+                return total, self.asked, False, self.band_of(total)
+        answered = sum(isinstance(answers.get(item), (int, Decimal)) for item in self._items)
         if answered == 0 or answered < self.needed:
             return self._no_value(answers, answered), answered, False, None
         value = self._value(answers, answered)
@@ -97,8 +90,12 @@ class Plan:
 
     def band_of(self, value: Number) -> Band | None:
         """Return the band that holds the value; between two bands of whole points, the lower one."""
-        reached = [band for band in self._scale.bands if band.low <= value]
-        return reached[-1] if reached else None
+        reached = None
+        for band in self._bands:
+            if value < band.low:
+                break
+            reached = band
+        return reached
 
     def _value(self, answers: Mapping[str, Answer], answered: int) -> Number:
         """Return the score of an answered form, mirrored and prorated as the scale says."""

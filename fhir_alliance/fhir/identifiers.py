@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 BASE: Final = "https://fhir-alliance.org/fhir"
 
 # business identifiers of what we write
 SCORE: Final = f"{BASE}/sid/score"
+RESPONSE: Final = f"{BASE}/sid/response"
 REVIEW: Final = f"{BASE}/sid/review"
+EPISODE: Final = f"{BASE}/sid/episode"
 FINDING: Final = f"{BASE}/sid/finding"
 SOFTWARE: Final = f"{BASE}/sid/software"
 
@@ -48,6 +51,7 @@ WEIGHT_URLS: Final = frozenset(
     }
 )
 
+FHIR_ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _LOCAL_REFERENCE = re.compile(r"([A-Z][A-Za-z]{1,40})/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
 
 
@@ -56,6 +60,7 @@ def urn(value: str) -> str:
     return f"urn:uuid:{value[:8]}-{value[8:12]}-{value[12:16]}-{value[16:20]}-{value[20:32]}"
 
 
+@lru_cache(maxsize=4096)  # a form names its client several times, and a client comes again
 def local(reference: str, base: str = "") -> str:
     """Return `Type/id` for a reference on the same server, or "" for anything else.
 

@@ -1,0 +1,33 @@
+# Two targets do everything on a fresh clone: `make demo` and `make test`.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check bench clean
+
+demo: .make/install
+	$(BIN)/fhir-alliance demo
+
+test: .make/install-dev check
+	$(BIN)/pytest
+
+check: .make/install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .make/install-dev
+	$(BIN)/python benchmarks/scoring.py
+
+clean:
+	rm -rf .venv .make demo build dist tests/servers/hapi/target
+
+.make/install: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@mkdir -p .make && touch $@
+
+.make/install-dev: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@mkdir -p .make && touch $@ .make/install

@@ -1,0 +1,101 @@
+"""Options that several commands share, and what they open."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fhir_alliance.config import Config
+    from fhir_alliance.runs.catalog import Catalog
+    from fhir_alliance.runs.summary import Summary
+    from fhir_alliance.stores.journal import Journal
+    from fhir_alliance.stores.store import Store
+
+store_option = click.option(
+    "--store",
+    "location",
+    default="",
+    envvar="FHIR_ALLIANCE_STORE",
+    metavar="URL_OR_FOLDER",
+    help="A FHIR R4 base address, or a folder of NDJSON. Default: [store] location.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object with the counts on stdout.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would be written; write nothing.")
+
+
+def configuration(ctx: click.Context) -> Config:
+    """Return the configuration that the program was called with."""
+    from fhir_alliance.config import load_config
+
+    path: Path | None = ctx.find_root().obj
+    return load_config(path)
+
+
+def catalog_of(config: Config) -> Catalog:
+    """Return the shipped instruments and the site's own."""
+    from fhir_alliance.runs.catalog import load_catalog
+
+    return load_catalog(config.instruments.folders, config.instruments.overlays)
+
+
+@contextmanager
+def opened(location: str, config: Config, *, dry_run: bool = False) -> Iterator[tuple[Store, Journal]]:
+    """Yield the store and its journal, with the lease held; a dry run holds no lease and leaves no trace."""
+    from fhir_alliance.stores.journal import Journal
+    from fhir_alliance.stores.opening import open_store, state_folder
+
+    store = open_store(location, config)
+    folder = state_folder(store, config)
+    try:
+        journal = Journal.rehearsal(folder) if dry_run else Journal(folder, store.name)
+        try:
+            yield store, journal
+        finally:
+            journal.close()
+    finally:
+        store.close()
+
+
+def messages() -> Console:
+    """Return the console for people: stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int], None]]:
+    """Yield a function that shows how many forms are done, where somebody is watching."""
+    console = messages()
+    if not console.is_terminal:
+        yield lambda count: None
+        return
+    with console.status(what) as status:
+        yield lambda count: status.update(f"{what}: {count:,} forms")
+
+
+def report(ctx: click.Context, summary: Summary, title: str, *, as_json: bool, dry_run: bool = False) -> None:
+    """Print a summary, for people on stderr and for machines on stdout, and end with its exit status."""
+    from fhir_alliance.views.terminal import planned_table, summary_text
+
+    counts: dict[str, Any] = summary.as_object()
+    console = messages()
+    if dry_run:
+        console.print(planned_table(summary_lines(summary)))
+    console.print(summary_text(title, counts, dry_run=dry_run))
+    if as_json:
+        click.echo(json.dumps(counts | ({"dry_run": True} if dry_run else {})))
+    ctx.exit(int(summary.exit))
+
+
+def summary_lines(summary: Summary) -> list[tuple[str, str, str]]:
+    """Return a planned change as kind, resource type and name; names are keys or urls, never a patient's data."""
+    return [(c.kind.value, c.write.type, c.write.value[:60]) for c in summary.planned]

@@ -1,0 +1,42 @@
+"""`fhir-alliance sync`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fhir_alliance.cli.options import dry_run_option, json_option, store_option
+
+
+@click.command(
+    epilog="\b\nExample:\n  fhir-alliance sync --store ./export\n"
+    "  fhir-alliance sync --store https://ehr.example/fhir --json"
+)
+@store_option
+@click.option(
+    "--parked", "parked_file", type=click.Path(path_type=Path), metavar="FILE",
+    help="Parked records with reasons, as NDJSON. Default: parked.ndjson in a folder store, else in the state folder.",
+)  # fmt: skip
+@dry_run_option
+@json_option
+@click.pass_context
+def sync(ctx: click.Context, location: str, parked_file: Path | None, dry_run: bool, as_json: bool) -> None:
+    """Pull responses, check consent, score them, write scores back and open the reviews that follow."""
+    from datetime import UTC, datetime
+
+    from fhir_alliance.cli.options import catalog_of, configuration, opened, progress, report
+    from fhir_alliance.runs.parked import write_parked
+    from fhir_alliance.runs.policy import policy_of
+    from fhir_alliance.runs.sync import sync as run
+    from fhir_alliance.stores.folder import FolderStore
+    from fhir_alliance.stores.opening import state_folder
+
+    config = configuration(ctx)
+    with opened(location, config, dry_run=dry_run) as (store, journal), progress("Syncing") as watch:
+        catalog = catalog_of(config)
+        summary = run(store, catalog, journal, policy_of(config), datetime.now(UTC), dry_run=dry_run, watch=watch)
+        if not dry_run:
+            beside = store.folder if isinstance(store, FolderStore) else state_folder(store, config)
+            write_parked(parked_file or beside / "parked.ndjson", summary.parked)
+    report(ctx, summary, "Sync", as_json=as_json, dry_run=dry_run)

@@ -1,0 +1,1 @@
+"""The domain, pure: nouns, scoring, consent, rules, reviews."""

@@ -1,0 +1,61 @@
+"""Answers that a clinician has to see, found before scoring and apart from it.
+
+Nothing here grades risk, and a zero is never taken for safety: most people who died by suicide had
+answered "not at all" shortly before (Louzon et al. 2016, appi.ps.201500149).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+from fhir_alliance.core.model import Answer, Item
+
+
+class ConcernKind(StrEnum):
+    """What about the safety item asks for a look."""
+
+    ANSWERED = "answered"
+    UNANSWERED = "unanswered"
+    UNREADABLE = "unreadable"
+
+
+class Concern(msgspec.Struct, frozen=True):
+    """One form whose safety item a clinician should look at. Holds no answer."""
+
+    response_key: str
+    reference: str
+    subject: str
+    encounter: str
+    instrument: str
+    title: str
+    kind: ConcernKind
+    when: datetime | None
+
+
+def concern_kind(
+    critical: Iterable[Item], answers: Mapping[str, Answer], unreadable: Collection[str] = (), *, finished: bool = True
+) -> ConcernKind | None:
+    """Return why a clinician should look at the form, or None where its safety items give no reason.
+
+    unreadable: linkIds whose answer could not be understood.
+    finished: False for a form still being filled in, where an item without an answer says nothing yet.
+    """
+    found = [
+        kind
+        for item in critical
+        if (kind := _kind_of(item, answers.get(item.link_id), unreadable, finished)) is not None
+    ]
+    return min(found, key=list(ConcernKind).index) if found else None
+
+
+def _kind_of(item: Item, answer: Answer | None, unreadable: Collection[str], finished: bool) -> ConcernKind | None:
+    if item.link_id in unreadable:
+        return ConcernKind.UNREADABLE
+    if isinstance(answer, (int, Decimal)):
+        return ConcernKind.ANSWERED if item.critical is not None and answer >= item.critical.at_least else None
+    return ConcernKind.UNANSWERED if finished else None

@@ -1,0 +1,1 @@
+"""Pure mapping between the nouns and FHIR R4 JSON."""

@@ -1,0 +1,296 @@
+"""The answers of one form: which item, how many points, and what is wrong with them.
+
+A `FormReader` is compiled once for an instrument under one set of linkIds and answer codes; reading a form
+is then a table look-up per item.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+from fhir_alliance.core.model import Answer, Instrument, Item, Missing, Number
+from fhir_alliance.errors import ParkItem
+from fhir_alliance.fhir.identifiers import LOINC, WEIGHT_URLS
+from fhir_alliance.fhir.wire import WireAnswer, WireCoding, WireExtension, WireItem
+
+MAX_ITEMS: Final = 5000
+MAX_DEPTH: Final = 64
+
+_ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+_DECLINED = frozenset({"asked-declined"})
+_MASKED = frozenset({"masked"})
+
+
+class _Choice(NamedTuple):
+    system: str
+    weight: Number
+
+
+class _ItemReader(NamedTuple):
+    item: Item
+    link_id: str
+    choices: Mapping[str, _Choice]
+
+
+class FormReader:
+    """Reads the responses of one form: one instrument under one set of linkIds and answer codes."""
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        questionnaire: Mapping[str, Any] | None = None,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        """Compile the tables.
+
+        questionnaire: the FHIR Questionnaire, for its linkIds that are not scored and its answer weights.
+        names: a site's linkId to the instrument's; without it the instrument's own, and its LOINC codes.
+        """
+        self.instrument = instrument
+        self.critical = tuple(item for item in instrument.items if item.critical is not None)
+        self.items: dict[str, _ItemReader] = {}
+        self.totals: dict[str, str] = {}
+        self.unscored: set[str] = set()
+        self._declined = {(code.system, code.code) for code in instrument.declined}
+        by_id = {item.link_id: item for item in instrument.items}
+        weights = _site_weights(questionnaire) if questionnaire else {}
+        spelled = names or {spelling: item.link_id for item in instrument.items for spelling in _spellings(item)}
+        for spelling, link_id in spelled.items():
+            item = by_id[link_id]
+            choices = {option.code.code: _Choice(option.code.system, option.weight) for option in item.options}
+            choices.update(weights.get(spelling, {}))
+            self.items[spelling] = _ItemReader(item, link_id, choices)
+        self._note_unscored(questionnaire or {})
+
+    def _note_unscored(self, questionnaire: Mapping[str, Any]) -> None:
+        """Remember linkIds that carry totals or are not scored, so that they are not taken for unknown ones."""
+        for scale in self.instrument.scales:
+            codes = [code.code for code in scale.codes if code.system == LOINC]
+            for name in (*codes, *(f"/{code}" for code in codes), f"{self.instrument.id}-{scale.id}"):
+                self.totals.setdefault(name, scale.id)
+        for item in walk(questionnaire.get("item", ())):
+            link_id = item.get("linkId", "")
+            self.unscored.update({link_id, link_id.lstrip("/"), f"/{link_id.lstrip('/')}"})
+
+    def read_answers(self, wire_items: Iterable[WireItem]) -> Answers:
+        """Return points by linkId, totals that the form carries, remarks, and what is wrong with it."""
+        read = Answers()
+        items = self.items
+        answers = read.points
+        for wire in flat(wire_items):
+            entry = items.get(wire.link_id)
+            if entry is None:
+                self._read_other(wire, read)
+                continue
+            link_id = entry.link_id
+            if link_id in answers or link_id in read.broken:
+                read.fault(link_id, "FA215", f'item "{_shown(wire.link_id)}" stands twice.', "Keep one.")
+                continue
+            if len(wire.answer) == 1:
+                answer = wire.answer[0]
+                coding = answer.value_coding
+                if coding is not None and not coding.extension:  # the common case, kept short
+                    choice = entry.choices.get(coding.code or "")
+                    if choice is not None and choice.system == coding.system:
+                        answers[link_id] = choice.weight
+                        continue
+            try:
+                point = self._point(entry, wire, read)
+            except ParkItem as fault:
+                read.fault(link_id, fault.code, fault.message, fault.hint)
+            else:
+                if point is not Missing.UNANSWERED:
+                    answers[link_id] = point
+        return read
+
+    def _read_other(self, wire: WireItem, read: Answers) -> None:
+        """Take note of a total that the form carries; park an answered item that the form does not have."""
+        if wire.link_id in self.totals:
+            value = _number(wire.answer[0]) if len(wire.answer) == 1 else None
+            if value is not None:
+                read.totals.append((self.totals[wire.link_id], value))
+        elif wire.answer and wire.link_id not in self.unscored:
+            read.fault(
+                "", "FA209", f'item "{_shown(wire.link_id)}" is not part of {self.instrument.id}.',
+                "Put the site's Questionnaire beside the responses, or correct the linkId.",
+            )  # fmt: skip
+
+    def _point(self, entry: _ItemReader, wire: WireItem, read: Answers) -> Answer:
+        """Return the points of one item, or why it has none; raises ParkItem where the answer is wrong."""
+        name = _shown(wire.link_id)
+        if len(wire.answer) > 1:
+            raise ParkItem("FA210", f'item "{name}" has {len(wire.answer)} answers.', "It takes one.")
+        absent = _absence(wire.extension)
+        if not wire.answer:
+            return absent or Missing.UNANSWERED
+        answer = wire.answer[0]
+        coding = answer.value_coding
+        absent = absent or _absence(answer.extension) or (_absence(coding.extension) if coding else None)
+        if absent is not None:
+            return absent
+        if coding is None:
+            return self._plain_number(entry, answer, name)
+        if (coding.system, coding.code) in self._declined:
+            return Missing.DECLINED
+        return self._coded(entry, coding, answer, name, read)
+
+    def _coded(self, entry: _ItemReader, coding: WireCoding, answer: WireAnswer, name: str, read: Answers) -> Number:
+        stated = _stated_weights(coding.extension, answer.extension)
+        choice = entry.choices.get(coding.code or "")
+        if choice is not None and coding.system is None:
+            read.remark("Answer codings without a system were read by their code.")
+        elif choice is not None and choice.system != coding.system:
+            choice = None
+        if choice is not None:
+            stated.add(choice.weight)
+        if not stated:
+            raise ParkItem(
+                "FA211", f'item "{name}" has an answer code that the form does not offer.', "Check system and code."
+            )
+        if len(stated) > 1:
+            raise ParkItem("FA213", f'item "{name}" states points that contradict its answer.', "Correct the weight.")
+        return _in_range(entry.item, stated.pop(), name)
+
+    def _plain_number(self, entry: _ItemReader, answer: WireAnswer, name: str) -> Number:
+        value = _number(answer)
+        if value is None:
+            raise ParkItem(
+                "FA212", f'item "{name}" has an answer of the wrong type.', "A coded answer or a number is read."
+            )
+        stated = _stated_weights(answer.extension) | {value}
+        if len(stated) > 1:
+            raise ParkItem("FA213", f'item "{name}" states points that contradict its answer.', "Correct the weight.")
+        return _in_range(entry.item, value, name)
+
+
+class Answers:
+    """What was read of one form."""
+
+    __slots__ = ("broken", "points", "remarks", "totals", "trouble")
+
+    def __init__(self) -> None:
+        self.points: dict[str, Answer] = {}
+        self.totals: list[tuple[str, Number]] = []
+        self.remarks: tuple[str, ...] = ()
+        self.broken: set[str] = set()
+        self.trouble: ParkItem | None = None
+
+    def fault(self, link_id: str, code: str, message: str, hint: str) -> None:
+        """Keep the first fault; remember which item cannot be trusted."""
+        self.points.pop(link_id, None)
+        self.broken.add(link_id)
+        self.trouble = self.trouble or ParkItem(code, message, hint)
+
+    def remark(self, text: str) -> None:
+        """Keep a remark once."""
+        if text not in self.remarks:
+            self.remarks += (text,)
+
+
+def flat(items: Iterable[WireItem], depth: int = 0) -> list[WireItem]:
+    """Return all items in order, those in groups and those under answers included."""
+    flat: list[WireItem] = []
+    for item in items:
+        flat.append(item)
+        if item.item:
+            flat += _deeper(item.item, depth)
+        for answer in item.answer:
+            if answer.item:
+                flat += _deeper(answer.item, depth)
+    if len(flat) > MAX_ITEMS:
+        raise ParkItem("FA216", f"more than {MAX_ITEMS} items.", "Check where the record comes from.")
+    return flat
+
+
+def _deeper(items: Iterable[WireItem], depth: int) -> list[WireItem]:
+    if depth >= MAX_DEPTH:
+        raise ParkItem("FA216", "nested too deep.", "Check where the record comes from.")
+    return flat(items, depth + 1)
+
+
+def walk(items: Any) -> list[Mapping[str, Any]]:
+    """Return all items of a Questionnaire in order."""
+    found: list[Mapping[str, Any]] = []
+    for item in items or ():
+        found.append(item)
+        found.extend(walk(item.get("item")))
+    return found
+
+
+def _spellings(item: Item) -> tuple[str, ...]:
+    """Return the linkIds by which an item is met: its own, and its LOINC code with and without a slash."""
+    codes = [code.code for code in item.codes if code.system == LOINC]
+    return tuple(dict.fromkeys([item.link_id, *codes, *(f"/{code}" for code in codes)]))
+
+
+def _site_weights(questionnaire: Mapping[str, Any]) -> dict[str, dict[str, _Choice]]:
+    """Return what a Questionnaire says its answers are worth, by linkId and answer code."""
+    found: dict[str, dict[str, _Choice]] = {}
+    for item in walk(questionnaire.get("item")):
+        for option in item.get("answerOption", ()):
+            coding = option.get("valueCoding") or {}
+            extensions = [*option.get("extension", ()), *coding.get("extension", ())]
+            weights = {
+                whole(Decimal(str(extension["valueDecimal"])))
+                for extension in extensions
+                if extension.get("url") in WEIGHT_URLS and "valueDecimal" in extension
+            }
+            if len(weights) == 1 and coding.get("code"):
+                choice = _Choice(coding.get("system", ""), weights.pop())
+                found.setdefault(item.get("linkId", ""), {})[coding["code"]] = choice
+    return found
+
+
+def _stated_weights(*groups: Iterable[WireExtension]) -> set[Number]:
+    """Return the points that weight extensions in the response state."""
+    return {
+        whole(extension.value_decimal)
+        for extensions in groups
+        for extension in extensions
+        if extension.url in WEIGHT_URLS and extension.value_decimal is not None
+    }
+
+
+def _absence(extensions: Iterable[WireExtension]) -> Missing | None:
+    for extension in extensions:
+        if extension.url == _ABSENT:
+            if extension.value_code in _DECLINED:
+                return Missing.DECLINED
+            return Missing.MASKED if extension.value_code in _MASKED else Missing.UNANSWERED
+    return None
+
+
+def _number(answer: WireAnswer) -> Number | None:
+    if answer.value_integer is not None:
+        return answer.value_integer
+    if answer.value_decimal is not None:
+        return whole(answer.value_decimal)
+    if answer.value_quantity is not None and answer.value_quantity.value is not None:
+        return whole(answer.value_quantity.value)
+    return None
+
+
+def whole(value: Decimal) -> Number:
+    """Return a decimal as an int where it is a whole number."""
+    if value.is_finite() and abs(value) < 1_000_000 and value == value.to_integral_value():
+        return int(value)
+    return value
+
+
+def _in_range(item: Item, value: Number, name: str) -> Number:
+    if not item.low <= value <= item.high:
+        raise ParkItem(
+            "FA203", f'item "{name}" is outside the scale\'s {item.low}-{item.high}.', "Check the form's answer list."
+        )
+    if item.whole and not isinstance(value, int):
+        raise ParkItem("FA203", f'item "{name}" is not a whole number of points.', "Check the form's answer list.")
+    return value
+
+
+def _shown(link_id: str) -> str:
+    """Return a linkId fit for a message: short, printable, one line."""
+    text = unicodedata.normalize("NFC", link_id)
+    return "".join(c if c.isprintable() and c != '"' else "?" for c in text)[:60]

@@ -1,0 +1,133 @@
+"""What has to change in a store so that it says what it should: the difference, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+import orjson
+
+from fhir_alliance.core.model import Write, WriteMode
+
+CANONICAL: Final = "canonical"  # in place of an identifier system: the resource is known by its url
+
+# What makes an Observation another one. Servers add and normalise other elements as they like.
+_CONTENT = (
+    "code", "category", "subject", "encounter", "effectiveDateTime", "performer", "valueQuantity",
+    "valueCodeableConcept", "dataAbsentReason", "interpretation", "note", "method", "component",
+)  # fmt: skip
+_STANDS_FOR = {"final": ("final", "corrected", "amended"), "amended": ("amended",)}
+_OWN_REFERENCE = re.compile(rb'"(Observation|Task)/([0-9a-f]{64})"')
+
+
+class ChangeKind(StrEnum):
+    """What is sent."""
+
+    CREATE = "create"
+    UPDATE = "update"
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One write that is needed. stored_id, stored_version: of the resource that it updates."""
+
+    write: Write
+    kind: ChangeKind
+    stored_id: str = ""
+    stored_version: str = ""
+
+
+class Known:
+    """Our own resources that a store already holds, by identifier."""
+
+    def __init__(self, resources: Iterable[Mapping[str, Any]], key: str = "identifier") -> None:
+        """key: "identifier" for records, "url" for Questionnaires and the like."""
+        self.by_value: dict[str, Mapping[str, Any]] = {}
+        for resource in resources:
+            values = [resource["url"]] if key == "url" else [i.get("value") for i in resource.get("identifier") or ()]
+            for value in values:
+                if isinstance(value, str):
+                    self.by_value[value] = resource
+
+    def resolve(self, body: bytes, also: Mapping[str, str] | None = None) -> bytes:
+        """Return the body with references to our resources replaced by what the store calls them.
+
+        also: references for resources that are created in the same transaction, by key.
+        """
+
+        def name(found: re.Match[bytes]) -> bytes:
+            kind, key = found[1].decode(), found[2].decode()
+            if key in self.by_value and self.by_value[key].get("id"):
+                return f'"{kind}/{self.by_value[key]["id"]}"'.encode()
+            return f'"{also[key]}"'.encode() if also and key in also else found[0]
+
+        return _OWN_REFERENCE.sub(name, body)
+
+
+def difference(writes: Sequence[Write], known: Known) -> tuple[list[Change], Counter[str]]:
+    """Return the changes that are needed, and how many resources of each type stand already as they should."""
+    changes: list[Change] = []
+    unchanged: Counter[str] = Counter()
+    for write in writes:
+        stored = known.by_value.get(write.value)
+        change = _created(write) if stored is None else _updated(write, stored)
+        if change is None:
+            unchanged[write.type] += stored is not None
+        else:
+            changes.append(change)
+    return changes, unchanged
+
+
+def _created(write: Write) -> Change | None:
+    return None if write.mode is WriteMode.WITHDRAW else Change(write, ChangeKind.CREATE)
+
+
+def _updated(write: Write, stored: Mapping[str, Any]) -> Change | None:
+    """Return the update of a stored resource, or None where it says the same already."""
+    if write.mode is WriteMode.CREATE_ONCE:
+        return None
+    wanted = orjson.loads(write.body)
+    if write.type == "Observation":
+        if write.mode is WriteMode.WITHDRAW:
+            if stored.get("status") == "entered-in-error":
+                return None
+        elif _says_the_same(stored, wanted):
+            return None
+        elif wanted["status"] == "final":
+            wanted["status"] = "corrected"  # FHIR: a final result that changes says so
+    elif _bare(stored) == _bare(wanted):
+        return None
+    stored_id = str(stored.get("id", ""))
+    wanted["id"] = stored_id
+    version = str((stored.get("meta") or {}).get("versionId", ""))
+    return Change(msgspec.structs.replace(write, body=orjson.dumps(wanted)), ChangeKind.UPDATE, stored_id, version)
+
+
+def _says_the_same(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    if stored.get("status") not in _STANDS_FOR[wanted["status"]]:
+        return False
+    if any(stored.get(element) != wanted.get(element) for element in _CONTENT):
+        return False
+    if _labels(stored) != _labels(wanted):
+        return False
+    return _same_source(stored.get("derivedFrom"), wanted.get("derivedFrom"))
+
+
+def _labels(resource: Mapping[str, Any]) -> set[str]:
+    return {label.get("code", "") for label in (resource.get("meta") or {}).get("security") or ()}
+
+
+def _same_source(stored: Any, wanted: Any) -> bool:
+    """Return whether both name the same response. Where a server cut the version away, it is not compared."""
+    theirs, ours = ([str(s.get("reference", "")) for s in sources or ()] for sources in (stored, wanted))
+    if any("/_history/" in reference for reference in theirs):
+        return theirs == ours
+    return theirs == [reference.partition("/_history/")[0] for reference in ours]
+
+
+def _bare(resource: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a resource without what a store adds by itself."""
+    return {k: v for k, v in resource.items() if k not in ("id", "meta", "text")}

@@ -1,0 +1,68 @@
+"""What a review hangs on, from the client's Goals, CarePlans, CareTeams and the session's Encounter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fhir_alliance.core.reviews import Setting
+from fhir_alliance.fhir.identifiers import local
+
+_OWNERS = ("Practitioner/", "PractitionerRole/")
+
+
+def setting_of(
+    subject: str,
+    encounter: Mapping[str, Any] | None,
+    goals: Sequence[Mapping[str, Any]],
+    care_plans: Sequence[Mapping[str, Any]],
+    care_teams: Sequence[Mapping[str, Any]],
+    base: str = "",
+) -> Setting:
+    """Return the client's setting; what the record does not hold stays empty, nothing is guessed."""
+    seen = encounter or {}
+    return Setting(
+        subject,
+        _first(seen.get("episodeOfCare"), base),
+        f"Encounter/{seen['id']}" if seen.get("id") else "",
+        _lead(care_teams, base) or _practitioner(seen, base),
+        _oldest(goals, "Goal", "lifecycleStatus", "startDate"),
+        _oldest(care_plans, "CarePlan", "status", "created"),
+    )
+
+
+def _oldest(resources: Iterable[Mapping[str, Any]], kind: str, status: str, date: str) -> str:
+    """Return the reference of the active one that stands longest."""
+    active = [r for r in resources if r.get(status) == "active" and r.get("id")]
+    ranked = sorted(active, key=lambda r: (str(r.get(date, "9999")), str(r["id"])))
+    return f"{kind}/{ranked[0]['id']}" if ranked else ""
+
+
+def _lead(care_teams: Iterable[Mapping[str, Any]], base: str) -> str:
+    """Return the participant of an active care team whose role says lead."""
+    for team in care_teams:
+        if team.get("status", "active") != "active":
+            continue
+        for participant in team.get("participant") or ():
+            reference = local(str((participant.get("member") or {}).get("reference", "")), base)
+            if reference.startswith(_OWNERS) and "lead" in _words(participant.get("role") or ()):
+                return reference
+    return ""
+
+
+def _words(concepts: Iterable[Mapping[str, Any]]) -> str:
+    texts = [str(c.get("text", "")) for c in concepts]
+    texts += [str(coding.get("display", "")) for c in concepts for coding in c.get("coding") or ()]
+    return " ".join(texts).lower()
+
+
+def _practitioner(encounter: Mapping[str, Any], base: str) -> str:
+    for participant in encounter.get("participant") or ():
+        reference = local(str((participant.get("individual") or {}).get("reference", "")), base)
+        if reference.startswith(_OWNERS):
+            return reference
+    return ""
+
+
+def _first(references: Any, base: str) -> str:
+    return next((local(str(r.get("reference", "")), base) for r in references or ()), "")

@@ -1,0 +1,192 @@
+"""Reviews to Tasks, and stored Tasks back to reviews.
+
+A Task belongs to the people who work it: a change of ours keeps whatever they wrote, and only adds or
+removes evidence, or cancels what has lost its ground.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+import orjson
+
+from fhir_alliance.core.model import Evidence, Level, Review, ReviewKind, ReviewStatus, Write, WriteMode
+from fhir_alliance.fhir import identifiers as ids
+from fhir_alliance.fhir.observation import labels
+
+_TITLE = {
+    ReviewKind.GOAL: "Review goals and tasks with the client",
+    ReviewKind.SAFETY: "Clinician review of a safety answer",
+}
+_PROFILE = {ReviewKind.GOAL: ids.GOAL_REVIEW_PROFILE, ReviewKind.SAFETY: ids.SAFETY_REVIEW_PROFILE}
+_PRIORITY = {Level.ROUTINE: "routine", Level.URGENT: "urgent"}
+_CLOSED = frozenset({"completed", "rejected", "failed"})
+_CANCELLED = frozenset({"cancelled", "entered-in-error"})
+
+
+def new_task(review: Review, group: str = "") -> Write:
+    """Return the write that creates a review's Task once."""
+    task: dict[str, Any] = {
+        "resourceType": "Task",
+        "id": review.key,
+        "meta": {"profile": [_PROFILE[review.kind]], "security": labels(("R", "PSY"))},
+        "identifier": [{"system": ids.REVIEW, "value": review.key}],
+        "status": "requested",
+        "intent": "order",
+        "priority": _PRIORITY[review.level],
+        "code": {"coding": [{"system": ids.TERMS, "code": review.kind.value}], "text": _TITLE[review.kind]},
+        "description": _description(review),
+        "for": {"reference": review.subject},
+        "authoredOn": _instant(review.opened),
+        "lastModified": _instant(review.opened),
+        "requester": {
+            "type": "Device",
+            "identifier": {"system": ids.SOFTWARE, "value": "fhir_alliance"},
+            "display": "fhir_alliance",
+        },
+        "restriction": {"period": {"end": _instant(review.due)}},
+        "input": _inputs(review),
+    }
+    for element, reference in (("focus", review.focus), ("encounter", review.encounter), ("owner", review.owner)):
+        if reference:
+            task[element] = {"reference": reference}
+    if review.care_plan:
+        task["basedOn"] = [{"reference": review.care_plan}]
+    if review.episode:
+        task["groupIdentifier"] = {"system": ids.EPISODE, "value": review.episode}
+    if reason := next((e.score_key for e in review.evidence if e.score_key), ""):
+        task["reasonReference"] = {"reference": f"Observation/{reason}"}
+    return Write("Task", ids.REVIEW, review.key, WriteMode.CREATE_ONCE, orjson.dumps(task), group)
+
+
+def changed_task(stored: Mapping[str, Any], review: Review, now: datetime, group: str = "") -> Write:
+    """Return the write that brings a stored Task to what the review now says, keeping what people wrote."""
+    task = {**stored, "lastModified": _instant(now)}
+    if review.status is ReviewStatus.CANCELLED:
+        task["status"] = "cancelled"
+        task["statusReason"] = {"text": review.note}
+    else:
+        wanted = {evidence.key for evidence in review.evidence}
+        kept = [entry for entry in stored.get("input", ()) if not _is_ours(entry) or _finding_of(entry) in wanted]
+        present = {_finding_of(entry) for entry in kept}
+        fresh = [_evidence_input(evidence) for evidence in review.evidence if evidence.key not in present]
+        agenda = [_agenda_input(line) for line in review.agenda]
+        others = [entry for entry in kept if _kind_of(entry) != "agenda"]
+        task["input"] = [*agenda, *others, *fresh]
+        if stored.get("priority", "routine") == "routine":  # people may have raised it; it never falls silently
+            task["priority"] = _PRIORITY[review.level]
+        task["description"] = _description(review)
+    return Write("Task", ids.REVIEW, review.key, WriteMode.KEEP_CURRENT, orjson.dumps(task), group)
+
+
+def review_identifier(resource: Mapping[str, Any]) -> str:
+    """Return the key under which we wrote a Task, or "" when it is not ours."""
+    for identifier in resource.get("identifier") or ():
+        if identifier.get("system") == ids.REVIEW:
+            return str(identifier.get("value", ""))
+    return ""
+
+
+def read_review(resource: Mapping[str, Any], base: str = "") -> Review | None:
+    """Return the review in a stored Task, or None when the Task is not ours."""
+    key = review_identifier(resource)
+    code = next((c.get("code") for c in (resource.get("code") or {}).get("coding") or ()), "")
+    if not key or code not in [kind.value for kind in ReviewKind]:
+        return None
+    inputs = resource.get("input") or ()
+    status = _status(str(resource.get("status", "")))
+    return Review(
+        key,
+        ReviewKind(code),
+        status,
+        _reference(resource, "for", base),
+        str((resource.get("groupIdentifier") or {}).get("value", "")),
+        Level.ROUTINE if resource.get("priority", "routine") == "routine" else Level.URGENT,
+        tuple(_read_evidence(entry) for entry in inputs if _is_ours(entry)),
+        tuple(str(e.get("valueString", "")) for e in inputs if _kind_of(e) == "agenda"),
+        _moment(resource.get("authoredOn")),
+        _moment(((resource.get("restriction") or {}).get("period") or {}).get("end")),
+        _reference(resource, "owner", base),
+        _reference(resource, "focus", base),
+        stored=str(resource.get("id", "")),
+        closed_on=_closed_on(resource) if status is ReviewStatus.CLOSED else None,
+    )
+
+
+def _description(review: Review) -> str:
+    """Return the reasons as plain sentences under the title."""
+    sentences = " ".join(dict.fromkeys(evidence.sentence for evidence in review.evidence))
+    return f"{_TITLE[review.kind]}. {sentences}"
+
+
+def _inputs(review: Review) -> list[dict[str, Any]]:
+    return [*map(_agenda_input, review.agenda), *map(_evidence_input, review.evidence)]
+
+
+def _type(code: str) -> dict[str, Any]:
+    return {"coding": [{"system": ids.TERMS, "code": code}]}
+
+
+def _agenda_input(line: str) -> dict[str, Any]:
+    return {"type": _type("agenda"), "valueString": line}
+
+
+def _evidence_input(evidence: Evidence) -> dict[str, Any]:
+    """Return one reason: the finding's key as a logical reference, the score it points to, the sentence."""
+    value: dict[str, Any] = {"identifier": {"system": ids.FINDING, "value": evidence.key}}
+    if evidence.score_key:
+        value |= {"type": "Observation", "reference": f"Observation/{evidence.score_key}"}
+    citation = f" [{evidence.rule}: {evidence.citation}]" if evidence.citation else ""
+    return {"type": _type("evidence"), "valueReference": {**value, "display": evidence.sentence + citation}}
+
+
+def _read_evidence(entry: Mapping[str, Any]) -> Evidence:
+    value = entry.get("valueReference") or {}
+    sentence, _, cited = str(value.get("display", "")).partition(" [")
+    rule, _, citation = cited.rstrip("]").partition(": ")
+    score_key = str(value.get("reference", "")).rpartition("/")[2]
+    return Evidence(_finding_of(entry), rule, sentence, score_key, citation)
+
+
+def _kind_of(entry: Mapping[str, Any]) -> str:
+    codings = (entry.get("type") or {}).get("coding") or ()
+    return next((str(c.get("code", "")) for c in codings if c.get("system") == ids.TERMS), "")
+
+
+def _is_ours(entry: Mapping[str, Any]) -> bool:
+    return _kind_of(entry) == "evidence"
+
+
+def _finding_of(entry: Mapping[str, Any]) -> str:
+    return str(((entry.get("valueReference") or {}).get("identifier") or {}).get("value", ""))
+
+
+def _status(status: str) -> ReviewStatus:
+    if status in _CLOSED:
+        return ReviewStatus.CLOSED
+    return ReviewStatus.CANCELLED if status in _CANCELLED else ReviewStatus.OPEN
+
+
+def _reference(resource: Mapping[str, Any], element: str, base: str) -> str:
+    return ids.local(str((resource.get(element) or {}).get("reference", "")), base)
+
+
+def _closed_on(resource: Mapping[str, Any]) -> date | None:
+    """Return the day a Task was closed: its execution's end, else its last change."""
+    end = (resource.get("executionPeriod") or {}).get("end")
+    changed = (resource.get("meta") or {}).get("lastUpdated")
+    text = end or changed or resource.get("lastModified")
+    return date.fromisoformat(str(text)[:10]) if text else None
+
+
+def _instant(when: datetime) -> str:
+    return when.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _moment(text: Any) -> datetime:
+    try:
+        return datetime.fromisoformat(str(text)).astimezone(UTC)
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)

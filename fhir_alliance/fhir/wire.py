@@ -1,0 +1,196 @@
+"""QuestionnaireResponse as it comes over the wire: typed, fast, and strict about what JSON allows.
+
+JSON libraries disagree about records that hurt: a repeated key (the last "status" would win), NaN,
+numbers that overflow, thousands of nested levels. Here each of those is refused.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Final
+
+import jiter
+import msgspec
+
+from fhir_alliance.errors import ParkItem
+
+MAX_BYTES: Final = 4 * 1024 * 1024  # a form of 1,000 items with long text is below 1 MiB
+
+
+class Wire(msgspec.Struct, gc=False, omit_defaults=True, rename="camel"):
+    """Base of the wire structs: FHIR's names outside, Python's inside."""
+
+
+class WireReference(Wire):
+    """Reference."""
+
+    reference: str | None = None
+    type: str | None = None
+    display: str | None = None
+
+
+class WireExtension(Wire):
+    """Extension, as far as a weight or an absence reason needs it."""
+
+    url: str
+    value_decimal: Decimal | None = None
+    value_integer: int | None = None
+    value_code: str | None = None
+
+
+class WireCoding(Wire):
+    """Coding."""
+
+    extension: tuple[WireExtension, ...] = ()
+    system: str | None = None
+    version: str | None = None
+    code: str | None = None
+    display: str | None = None
+
+
+class WireQuantity(Wire):
+    """Quantity."""
+
+    value: Decimal | None = None
+    unit: str | None = None
+    system: str | None = None
+    code: str | None = None
+
+
+class WireAnswer(Wire):
+    """QuestionnaireResponse.item.answer."""
+
+    extension: tuple[WireExtension, ...] = ()
+    value_coding: WireCoding | None = None
+    value_integer: int | None = None
+    value_decimal: Decimal | None = None
+    value_quantity: WireQuantity | None = None
+    value_string: str | None = None
+    value_boolean: bool | None = None
+    value_date: str | None = None
+    value_date_time: str | None = None
+    value_time: str | None = None
+    item: tuple[WireItem, ...] = ()
+
+
+class WireItem(Wire):
+    """QuestionnaireResponse.item."""
+
+    link_id: str = ""
+    text: str | None = None
+    definition: str | None = None
+    extension: tuple[WireExtension, ...] = ()
+    answer: tuple[WireAnswer, ...] = ()
+    item: tuple[WireItem, ...] = ()
+
+
+class WireMeta(Wire):
+    """Meta."""
+
+    version_id: str | None = None
+    last_updated: str | None = None
+    source: str | None = None
+    profile: tuple[str, ...] = ()
+    security: tuple[WireCoding, ...] = ()
+    tag: tuple[WireCoding, ...] = ()
+
+
+class WireIdentifier(Wire):
+    """Identifier."""
+
+    use: str | None = None
+    system: str | None = None
+    value: str | None = None
+
+
+class WireResponse(Wire):
+    """QuestionnaireResponse."""
+
+    resource_type: str = ""
+    id: str | None = None
+    meta: WireMeta | None = None
+    implicit_rules: str | None = None
+    language: str | None = None
+    modifier_extension: tuple[Any, ...] = ()
+    identifier: WireIdentifier | None = None
+    questionnaire: str | None = None
+    status: str | None = None
+    subject: WireReference | None = None
+    encounter: WireReference | None = None
+    authored: str | None = None
+    author: WireReference | None = None
+    source: WireReference | None = None
+    item: tuple[WireItem, ...] = ()
+
+
+_decode = msgspec.json.Decoder(WireResponse).decode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def decode_response(line: bytes) -> WireResponse:
+    """Return the response in a JSON text.
+
+    Raises ParkItem FA201 (not JSON), FA202 (a key twice in one object), FA204 (other shape than R4),
+    FA216 (too large or nested too deep).
+    """
+    if len(line) > MAX_BYTES:
+        raise ParkItem("FA216", f"larger than {MAX_BYTES} bytes.", "Check where the record comes from.")
+    try:
+        wire = _decode(line)
+    except msgspec.ValidationError as error:
+        strict_json(line)
+        raise ParkItem(*_shape_fault(error)) from None
+    except RecursionError:
+        raise ParkItem("FA216", "nested too deep.", "Check where the record comes from.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        strict_json(line)
+        raise ParkItem("FA201", "not valid JSON.", "Export the record again.") from None
+    if not _is_all_there(line, _encode(wire)):
+        strict_json(line)
+    return wire
+
+
+def _is_all_there(line: bytes, again: bytes) -> bool:
+    """Return whether nothing was dropped between the line and the same record written out again.
+
+    A repeated or unknown key is dropped in reading, so the copy is shorter or has fewer keys. Only then
+    is the slower reader asked, which looks at every object. White space costs the second comparison.
+    """
+    return len(again) == len(line) or again.count(b'":') == line.count(b'":')
+
+
+def strict_json(line: bytes) -> Any:
+    """Return the parsed JSON; raises ParkItem where JSON is broken or says one thing twice."""
+    try:
+        return jiter.from_json(line, allow_inf_nan=False, catch_duplicate_keys=True)
+    except (ValueError, RecursionError) as error:
+        text = str(error)
+        if "duplicate" in text.lower():
+            raise ParkItem("FA202", "one object has the same key twice.", "Export the record again.") from None
+        if "recursion" in text.lower():
+            raise ParkItem("FA216", "nested too deep.", "Check where the record comes from.") from None
+        raise ParkItem("FA201", "not valid JSON.", "Export the record again.") from None
+
+
+def tolerant_items(items: Any) -> list[WireItem]:
+    """Return the items that can be read of a list that as a whole cannot; for the safety path only."""
+    readable: list[WireItem] = []
+    for item in items if isinstance(items, list) else []:
+        if not isinstance(item, dict):
+            continue
+        try:
+            readable.append(msgspec.convert(item, WireItem))
+        except (msgspec.ValidationError, RecursionError):
+            link_id = item.get("linkId")
+            if isinstance(link_id, str):
+                readable.append(WireItem(link_id=link_id, answer=(WireAnswer(value_string=""),)))
+            readable.extend(tolerant_items(item.get("item")))
+    return readable
+
+
+def _shape_fault(error: msgspec.ValidationError) -> tuple[str, str, str]:
+    """Return code, message and hint. msgspec names types and the place, never the value."""
+    text = str(error)
+    if ".answer" in text and "`$.item" in text:
+        return "FA212", f"an answer has the wrong type: {text}.", "Check the form's answer types."
+    return "FA204", f"not shaped as FHIR R4: {text}.", "Only R4 (4.0.1) is read."

@@ -1,0 +1,92 @@
+"""What a store holds about the clients of a page, read once per page and turned into nouns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from fhir_alliance.core.consent import ConsentRecord
+from fhir_alliance.core.model import Instrument, Review, Score
+from fhir_alliance.core.reviews import Setting
+from fhir_alliance.errors import AllianceError, ConsentUnreachable
+from fhir_alliance.fhir.consent import read_consent
+from fhir_alliance.fhir.difference import Known
+from fhir_alliance.fhir.observation import read_score, score_identifier
+from fhir_alliance.fhir.setting import setting_of
+from fhir_alliance.fhir.task import read_review, review_identifier
+from fhir_alliance.stores.store import Store
+
+
+class Record:
+    """The part of the record that concerns some clients.
+
+    known: our own Observations and Tasks there, by identifier.  history: the scores in them.
+    """
+
+    def __init__(self, store: Store, subjects: Collection[str], instruments: Mapping[str, Instrument]) -> None:
+        self._store = store
+        self._subjects = sorted(subjects)
+        observations = [r for r in store.about("Observation", self._subjects) if score_identifier(r)]
+        tasks = [r for r in store.about("Task", self._subjects) if review_identifier(r)]
+        self.observations = _latest(observations, score_identifier)
+        self.tasks = _latest(tasks, review_identifier)
+        self.known = Known([*self.observations.values(), *self.tasks.values()])
+        scores = (read_score(r, instruments, store.base) for r in self.observations.values())
+        self.history: list[Score] = [score for score in scores if score is not None]
+        reviews = (read_review(r, store.base) for r in self.tasks.values())
+        self.reviews: list[Review] = [review for review in reviews if review is not None]
+        self._about = {
+            kind: _by_subject(store.about(kind, self._subjects)) for kind in ("Goal", "CarePlan", "CareTeam")
+        }
+
+    def settings(self, encounters: Mapping[str, str]) -> dict[str, Setting]:
+        """Return what each client's review hangs on. encounters: of each client, the reference that counts."""
+        found = {f"Encounter/{r.get('id')}": r for r in self._store.named("Encounter", set(encounters.values()) - {""})}
+        return {
+            subject: setting_of(
+                subject,
+                found.get(encounters.get(subject, "")),
+                self._about["Goal"].get(subject, ()),
+                self._about["CarePlan"].get(subject, ()),
+                self._about["CareTeam"].get(subject, ()),
+                self._store.base,
+            )
+            for subject in self._subjects
+        }
+
+
+def consents_of(store: Store, subjects: Collection[str]) -> dict[str, list[ConsentRecord]]:
+    """Return the Consents of each client; all of them or none: raises ConsentUnreachable FA302."""
+    try:
+        resources = store.about("Consent", sorted(subjects))
+    except ConsentUnreachable:
+        raise
+    except AllianceError as error:
+        raise ConsentUnreachable("FA302", f"consents cannot be read ({error.code}); nothing is shared.") from error
+    found: dict[str, list[ConsentRecord]] = {}
+    for resource in resources:
+        record = read_consent(resource, store.base)
+        if record.subject not in subjects:
+            raise ConsentUnreachable("FA303", "the store gave a Consent of another client; nothing is shared.")
+        found.setdefault(record.subject, []).append(record)
+    return found
+
+
+def changed_since(scores: Iterable[Score]) -> dict[str, datetime]:
+    """Return, by client, the earliest moment from which the history has changed."""
+    since: dict[str, datetime] = {}
+    for score in scores:
+        since[score.subject] = min(score.when, since.get(score.subject, score.when))
+    return since
+
+
+def _latest(resources: Iterable[Mapping[str, Any]], key: Any) -> dict[str, Mapping[str, Any]]:
+    return {key(resource): resource for resource in resources}
+
+
+def _by_subject(resources: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for resource in resources:
+        found.setdefault(str((resource.get("subject") or {}).get("reference", "")), []).append(resource)
+    return found

@@ -1,0 +1,243 @@
+"""The story of a sync: settle, pull, raise safety, gate, score, judge, review, write the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from fhir_alliance.core.consent import gate
+from fhir_alliance.core.model import Cleared, Response, Review, ReviewKind, ReviewStatus, Score, Write
+from fhir_alliance.core.reviews import cancel_withdrawn, plan_goal_review, plan_safety_review
+from fhir_alliance.core.rules import evaluate, judged, regular_review
+from fhir_alliance.core.safety import Concern
+from fhir_alliance.fhir.difference import Change, ChangeKind, difference
+from fhir_alliance.fhir.inbound import Parked, Skipped, Withdrawal
+from fhir_alliance.fhir.observation import observation_writes, rests_on, withdrawn
+from fhir_alliance.fhir.task import changed_task, new_task
+from fhir_alliance.runs.catalog import Catalog
+from fhir_alliance.runs.policy import Policy
+from fhir_alliance.runs.record import Record, changed_since, consents_of
+from fhir_alliance.runs.score import Desk, count_scores
+from fhir_alliance.runs.summary import Summary
+from fhir_alliance.stores.journal import Journal
+from fhir_alliance.stores.store import Page, Store, Written
+
+
+class Reading(NamedTuple):
+    """A page, sorted: forms to score, forms withdrawn, and who a clinician should look at."""
+
+    forms: list[Response]
+    withdrawals: list[Withdrawal]
+    concerns: list[Concern]
+    parked: list[Parked]
+
+
+def sync(
+    store: Store, catalog: Catalog, journal: Journal, policy: Policy, now: datetime, *,
+    dry_run: bool = False, watch: Callable[[int], None] = lambda count: None,
+) -> Summary:  # fmt: skip
+    """Return what was done to bring the store to what it should say.
+
+    now: aware; the run's clock.  watch: told after each page how many forms were read.
+    A dry run plans everything and sends nothing.
+    """
+    summary = Summary()
+    desk = Desk(catalog, policy)
+    learn(desk, store)
+    again = {reference for reference, _, _ in journal.parked()}
+    for page in store.responses(journal.bookmark(), again):
+        reading = read_page(page, desk, store, now, summary)
+        record = Record(store, _subjects(reading), catalog.instruments)
+        turn = _Turn(store, record, journal, summary, dry_run)
+        turn.put(safety_tasks(reading, record, policy, now, summary))
+        cleared = gate_all(reading.forms, store, desk, now, summary)
+        scores, observations = score_all(cleared, desk, summary)
+        voided = withdraw(reading.withdrawals, record)
+        tasks = review_tasks(cleared, scores, voided, record, catalog, policy, now, summary)
+        turn.put([*observations, *voided, *tasks])
+        turn.settle(page, reading)
+        watch(summary.read)
+    if not dry_run:
+        store.finish()
+    return summary
+
+
+def learn(desk: Desk, store: Store) -> None:
+    """Take in the site's own Questionnaires, so that their responses are recognised."""
+    for questionnaire in store.canonicals("Questionnaire", ()):
+        desk.forms.learn(questionnaire)
+
+
+def read_page(page: Page, desk: Desk, store: Store, now: datetime, summary: Summary) -> Reading:
+    """Return the page sorted; unfinished and parked forms are counted, but their concerns are kept."""
+    reading = Reading([], [], [], [])
+    for record in page.records:
+        summary.read += 1
+        form = desk.forms.read(record.body, record.place, now, store.base)
+        if isinstance(form, Response):
+            reading.forms.append(form)
+            concern = desk.forms.concern_of(form)
+        elif isinstance(form, Withdrawal):
+            summary.withdrawn += 1
+            reading.withdrawals.append(form)
+            continue
+        else:
+            concern = form.concern
+            if isinstance(form, Skipped):
+                summary.unfinished += 1
+            else:
+                reading.parked.append(form)
+        if concern is not None:
+            reading.concerns.append(concern)
+    reading.forms.sort(key=lambda form: (form.when, form.key))
+    summary.parked += reading.parked
+    summary.safety += len(reading.concerns)
+    return reading
+
+
+def safety_tasks(reading: Reading, record: Record, policy: Policy, now: datetime, summary: Summary) -> list[Write]:
+    """Return the urgent clinician reviews that answers ask for, and the cancelling of those for withdrawn forms."""
+    settings = record.settings({concern.subject: concern.encounter for concern in reading.concerns})
+    writes = []
+    for concern in reading.concerns:
+        setting = settings[concern.subject]
+        if concern.encounter and not setting.encounter:  # an encounter that the store does not hold is not named
+            concern = msgspec.structs.replace(concern, encounter="")
+        review = plan_safety_review(concern, setting, record.known.by_value, policy.review, now)
+        if review is not None:
+            writes.append(new_task(review, concern.response_key))
+        else:
+            summary.standing.add(f"safety {concern.response_key}")
+    gone = {withdrawal.reference for withdrawal in reading.withdrawals}
+    for review in record.reviews:
+        if review.kind is ReviewKind.SAFETY and review.status is ReviewStatus.OPEN and review.focus in gone:
+            group = review.focus.rpartition("/")[2]
+            writes.append(changed_task(record.tasks[review.key], cancel_withdrawn(review), now, group))
+    return writes
+
+
+def gate_all(forms: Sequence[Response], store: Store, desk: Desk, now: datetime, summary: Summary) -> list[Cleared]:
+    """Return the forms that consent lets through; the others are counted and stay where they are."""
+    consents = consents_of(store, {form.subject for form in forms})
+    passed = []
+    for form in forms:
+        outcome = gate(form, consents.get(form.subject, ()), desk.policy.consent, desk.data[form.instrument], now)
+        if isinstance(outcome, Cleared):
+            passed.append(outcome)
+        else:
+            summary.withheld += 1
+    return passed
+
+
+def score_all(cleared: Iterable[Cleared], desk: Desk, summary: Summary) -> tuple[list[Score], list[Write]]:
+    """Return the scores of all cleared forms, and the Observations that say them."""
+    found: list[Score] = []
+    writes: list[Write] = []
+    for form in cleared:
+        scores = desk.scorers[form.form.instrument].score(form)
+        writes += observation_writes(desk.emitters[form.form.instrument].observations(form, scores), form.form)
+        found += scores
+        count_scores(scores, summary)
+    return found, writes
+
+
+def withdraw(withdrawals: Iterable[Withdrawal], record: Record) -> list[Write]:
+    """Return the writes that mark as entered in error whatever rests on a withdrawn form."""
+    return [
+        withdrawn(observation, withdrawal.reference.rpartition("/")[2])
+        for withdrawal in withdrawals
+        for observation in record.observations.values()
+        if rests_on(observation, withdrawal.reference)
+    ]
+
+
+def review_tasks(
+    cleared: Sequence[Cleared],
+    scores: Sequence[Score],
+    voided: Sequence[Write],
+    record: Record,
+    catalog: Catalog,
+    policy: Policy,
+    now: datetime,
+    summary: Summary,
+) -> list[Write]:
+    """Return the Tasks to open, to add to, or to cancel, given how the clients' histories have changed."""
+    void = {write.value for write in voided}
+    fresh = {score.key: score for score in scores}
+    history = [
+        msgspec.structs.replace(score, withdrawn=True) if score.key in void else fresh.get(score.key, score)
+        for score in {score.key: score for score in (*record.history, *scores)}.values()
+    ]
+    since = changed_since(score for score in history if score.key in fresh or score.key in void)
+    findings = evaluate(history, catalog.instruments, policy.rules, now, since)
+    looked_for = judged(history, policy.rules, now, since)
+    latest = {form.form.subject: form.form for form in cleared}
+    settings = record.settings({subject: form.encounter for subject, form in latest.items()})
+    writes = []
+    summary.findings.update(finding.rule for finding in findings)
+    for subject in since:
+        reviews = [review for review in record.reviews if review.subject == subject]
+        own = [finding for finding in findings if finding.subject == subject]
+        regular = regular_review(subject, history, reviews, policy.rules, now)
+        review = plan_goal_review(settings[subject], own, regular, reviews, looked_for, policy.review, now)
+        if review is not None:
+            writes.append(_task(review, latest.get(subject), record, now))
+        summary.standing |= {r.key for r in reviews if r.kind is ReviewKind.GOAL} - {write.value for write in writes}
+    return writes
+
+
+def _task(review: Review, form: Response | None, record: Record, now: datetime) -> Write:
+    """Return the Task's write, to go with the newest scores that it rests on."""
+    group = form.key if form is not None else ""
+    return changed_task(record.tasks[review.key], review, now, group) if review.stored else new_task(review, group)
+
+
+def _subjects(reading: Reading) -> set[str]:
+    named = [form.subject for form in reading.forms] + [concern.subject for concern in reading.concerns]
+    return {*named, *(withdrawal.subject for withdrawal in reading.withdrawals if withdrawal.subject)}
+
+
+class _Turn:
+    """One page's writing: the difference, what became of it, and what the journal keeps of it."""
+
+    def __init__(self, store: Store, record: Record, journal: Journal, summary: Summary, dry_run: bool) -> None:
+        self._store, self._record, self._journal = store, record, journal
+        self._summary, self._dry_run = summary, dry_run
+        self._unknown: set[str] = set()
+        self._refused: list[Parked] = []
+
+    def put(self, writes: Sequence[Write]) -> None:
+        """Send what differs from what the store says."""
+        changes, unchanged = difference(writes, self._record.known)
+        self._summary.unchanged += unchanged
+        if self._dry_run:
+            self._summary.planned += changes
+            written = planned(changes)
+        else:
+            written = self._store.put(changes, self._record.known, self._journal)
+            self._journal.settle({write.value for write in writes} - {write.value for write in written.unknown})
+        self._summary.add(written)
+        self._unknown |= {write.value for write in written.unknown}
+        self._refused += [Parked(f"QuestionnaireResponse/{r.group}", r.code, r.reason) for r in written.refused]
+
+    def settle(self, page: Page, reading: Reading) -> None:
+        """Keep what waits for a person; move the bookmark only where every outcome is known."""
+        self._summary.parked += self._refused
+        if self._dry_run:
+            return
+        parked = [(p.reference, p.code, p.reason) for p in (*reading.parked, *self._refused) if "/" in p.reference]
+        self._journal.park(parked, [record.place for record in page.records])
+        if not self._unknown and not self._summary.unknown:
+            self._journal.advance(page.mark)
+
+
+def planned(changes: Sequence[Change]) -> Written:
+    """Return the counts that sending these changes would give."""
+    written = Written()
+    for change in changes:
+        counter = written.created if change.kind is ChangeKind.CREATE else written.updated
+        counter[change.write.type] += 1
+    return written

@@ -1,0 +1,1 @@
+"""Where resources live: a folder or a server, and the journal."""

@@ -1,0 +1,336 @@
+"""A folder of NDJSON in the Bulk Data layout, as a store.
+
+Input files are read and never changed. What is derived stands beside them in `Type.fhir-alliance.ndjson`,
+one resource per identifier, replaced as a whole at the end of a run (temporary file, fsync, rename).
+What a run has to look up is indexed in a temporary SQLite file, so memory does not grow with the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any, Final
+
+import orjson
+
+from fhir_alliance.errors import ConsentUnreachable, ParkItem, StopRun
+from fhir_alliance.fhir.difference import Change, ChangeKind, Known
+from fhir_alliance.fhir.wire import strict_json
+from fhir_alliance.stores.journal import Journal
+from fhir_alliance.stores.store import Page, Record, Written
+
+PAGE_SIZE: Final = 500
+DERIVED: Final = ".fhir-alliance.ndjson"
+_TYPED_FILE = re.compile(r"([A-Z][A-Za-z]+)(\..+)?\.ndjson")
+_LOOKED_UP = frozenset(
+    {
+        "Consent", "Encounter", "Goal", "CarePlan", "CareTeam", "Observation", "Task", "Questionnaire",
+        "StructureDefinition", "CodeSystem", "ValueSet",
+    }
+)  # fmt: skip
+
+
+class FolderStore:
+    """Resources in a folder."""
+
+    base = ""
+
+    def __init__(self, folder: Path) -> None:
+        """folder: must exist; nothing is read until it is asked for."""
+        if not folder.is_dir():
+            raise StopRun(
+                "FA110", f"there is no folder {folder}.", "Name a folder of NDJSON files, or a server's address."
+            )
+        self.folder = folder
+        self.name = str(folder.resolve())
+        self._index: _Index | None = None
+
+    def responses(self, since: str, again: Collection[str]) -> Iterator[Page]:
+        """Yield all QuestionnaireResponses: a folder has no clock, so it is always read whole."""
+        records: list[Record] = []
+        for record in response_records([self.folder]):
+            records.append(record)
+            if len(records) >= PAGE_SIZE:
+                yield Page(records, "")
+                records = []
+        if records:
+            yield Page(records, "")
+
+    def about(self, kind: str, subjects: Collection[str]) -> list[Mapping[str, Any]]:
+        """Return all resources of a type about these patients."""
+        return self._opened().about(kind, subjects)
+
+    def named(self, kind: str, references: Collection[str]) -> list[Mapping[str, Any]]:
+        """Return resources by reference."""
+        return self._opened().named(kind, references)
+
+    def canonicals(self, kind: str, urls: Collection[str]) -> list[Mapping[str, Any]]:
+        """Return Questionnaires and the like by url."""
+        return [r for r in self._opened().all_of(kind) if not urls or r.get("url") in urls]
+
+    def put(self, changes: Sequence[Change], known: Known, journal: Journal) -> Written:
+        """Take the changes in; they reach the files at `finish`."""
+        written = Written()
+        index = self._opened()
+        for change in changes:
+            body = known.resolve(change.write.body)
+            index.take(change.write.type, orjson.loads(body), body, derived=True)
+            counter = written.created if change.kind is ChangeKind.CREATE else written.updated
+            counter[change.write.type] += 1
+        return written
+
+    def finish(self) -> None:
+        """Replace the derived files that changed."""
+        if self._index is None:
+            return
+        for kind in self._index.touched():
+            replace_file(self.folder / f"{kind}{DERIVED}", self._index.derived(kind))
+
+    def close(self) -> None:
+        """Remove the temporary index."""
+        if self._index is not None:
+            self._index.close()
+            self._index = None
+
+    def _opened(self) -> _Index:
+        if self._index is None:
+            self._index = _Index()
+            for path in _files([self.folder]):
+                self._index.load(path)
+        return self._index
+
+
+class _Index:
+    """Resources by type, reference, subject and identifier, in a temporary database."""
+
+    def __init__(self) -> None:
+        handle, path = tempfile.mkstemp(prefix="fhir-alliance-", suffix=".index")
+        os.close(handle)
+        self._db = sqlite3.connect(path)
+        self._db.execute("PRAGMA journal_mode = OFF")
+        os.unlink(path)  # the open file lives on; nothing is left behind, whatever happens to this process
+        self._db.executescript(
+            """PRAGMA synchronous = OFF;
+            CREATE TABLE resource (type TEXT, id TEXT, subject TEXT, derived INTEGER, body BLOB);
+            CREATE INDEX by_subject ON resource (type, subject);
+            CREATE INDEX by_id ON resource (type, id);"""
+        )
+        self._touched: set[str] = set()
+
+    def load(self, path: Path) -> None:
+        """Take in what a file holds of the types that a run looks up."""
+        typed = _TYPED_FILE.fullmatch(path.name)
+        if typed and typed[1] not in _LOOKED_UP:
+            return
+        for record in _records(path):
+            try:
+                resource = strict_json(record.body)
+            except ParkItem:
+                if typed and typed[1] == "Consent":
+                    raise ConsentUnreachable(
+                        "FA301", f"{record.place} cannot be read, so nothing is shared.", "Correct that Consent."
+                    ) from None
+                continue
+            if isinstance(resource, dict) and resource.get("resourceType") in _LOOKED_UP:
+                self._insert(resource["resourceType"], resource, record.body, path.name.endswith(DERIVED))
+
+    def take(self, kind: str, resource: Mapping[str, Any], body: bytes, *, derived: bool) -> None:
+        """Put a resource in place of the one with the same id."""
+        row = self._db.execute(
+            "SELECT rowid FROM resource WHERE type = ? AND id = ? AND derived = ?", (kind, resource["id"], int(derived))
+        ).fetchone()
+        if row is None:
+            self._insert(kind, resource, body, derived)
+        else:
+            self._db.execute("UPDATE resource SET body = ? WHERE rowid = ?", (body, row[0]))
+        self._touched.add(kind)
+
+    def about(self, kind: str, subjects: Collection[str]) -> list[Mapping[str, Any]]:
+        return self._select(kind, "subject", subjects)
+
+    def named(self, kind: str, references: Collection[str]) -> list[Mapping[str, Any]]:
+        return self._select(kind, "id", [reference.rpartition("/")[2] for reference in references])
+
+    def all_of(self, kind: str) -> list[Mapping[str, Any]]:
+        rows = self._db.execute("SELECT body FROM resource WHERE type = ? ORDER BY derived, rowid", (kind,))
+        return [orjson.loads(row[0]) for row in rows]
+
+    def derived(self, kind: str) -> Iterator[bytes]:
+        rows = self._db.execute("SELECT body FROM resource WHERE type = ? AND derived ORDER BY rowid", (kind,))
+        return (row[0] for row in rows)
+
+    def touched(self) -> list[str]:
+        return sorted(self._touched)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _insert(self, kind: str, resource: Mapping[str, Any], body: bytes, derived: bool) -> None:
+        self._db.execute(
+            "INSERT INTO resource VALUES (?, ?, ?, ?, ?)",
+            (kind, str(resource.get("id", "")), _subject_of(resource), int(derived), body),
+        )
+
+    def _select(self, kind: str, column: str, values: Collection[str]) -> list[Mapping[str, Any]]:
+        """Return resources where a column has one of the values; a derived one comes last, so that it wins."""
+        found: list[Mapping[str, Any]] = []
+        for value in dict.fromkeys(values):
+            rows = self._db.execute(
+                f"SELECT body FROM resource WHERE type = ? AND {column} = ? ORDER BY derived, rowid",  # noqa: S608 - own column names
+                (kind, value),
+            )
+            found += [orjson.loads(row[0]) for row in rows]
+        return found
+
+
+def response_records(inputs: Iterable[Path]) -> Iterator[Record]:
+    """Yield every QuestionnaireResponse in files and folders, broken ones included, with its place."""
+    for path in _files(inputs):
+        typed = _TYPED_FILE.fullmatch(path.name)
+        if typed is None or typed[1] == "QuestionnaireResponse":
+            for record in _records(path):
+                if typed is not None or _is_response(record.body):
+                    yield record
+
+
+def records_of(inputs: Iterable[Path], kind: str) -> Iterator[Mapping[str, Any]]:
+    """Yield every readable resource of a type in files and folders."""
+    for path in _files(inputs):
+        typed = _TYPED_FILE.fullmatch(path.name)
+        if typed is not None and typed[1] != kind:
+            continue
+        for record in _records(path):
+            if typed is None and f'"{kind}"'.encode() not in record.body:
+                continue
+            try:
+                resource = strict_json(record.body)
+            except ParkItem:
+                if kind == "Consent":
+                    raise ConsentUnreachable(
+                        "FA301", f"{record.place} cannot be read, so nothing is shared.", "Correct that Consent."
+                    ) from None
+                continue
+            if isinstance(resource, dict) and resource.get("resourceType") == kind:
+                yield resource
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a file that takes the place of `path` when all is written: readers see the old one or the new one.
+
+    Only we can read it (0600). Nothing is written through a symbolic link.
+    """
+    if path.is_symlink():
+        raise StopRun("FA111", f"{path.name} is a symbolic link.", "Remove it; nothing is written through a link.")
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise StopRun("FA124", f"{path} cannot be written ({error.strerror}).", "Choose another place.") from None
+    try:
+        with os.fdopen(handle, "wb") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def replace_file(path: Path, lines: Iterable[bytes]) -> None:
+    """Write lines to a file in one step."""
+    with new_file(path) as out:
+        for line in lines:
+            out.write(line)
+            out.write(b"\n")
+
+
+def _files(inputs: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files to read: those named, and in folders NDJSON named by type and JSON; derived ones last."""
+    for path in inputs:
+        if path.is_dir():
+            names = sorted(path.iterdir(), key=lambda p: (p.name.endswith(DERIVED), p.name))
+            for entry in names:
+                if entry.is_file() and (entry.suffix == ".json" or _TYPED_FILE.fullmatch(entry.name)):
+                    yield entry
+        else:
+            yield path
+
+
+def _records(path: Path) -> Iterator[Record]:
+    """Yield the resources of a file: a line each in NDJSON, the entries of a Bundle, or one resource."""
+    if path.suffix == ".json":
+        yield from whole_file(path.read_bytes(), path.name)
+        return
+    with path.open("rb") as lines:
+        yield from numbered_lines(lines, path.name)
+
+
+def numbered_lines(lines: Iterable[bytes], name: str) -> Iterator[Record]:
+    """Yield the lines of an NDJSON file with their place; empty lines and a byte order mark are passed over."""
+    for number, line in enumerate(lines, start=1):
+        if number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        line = line.strip()
+        if line:
+            yield Record(f"{name}:{number}", line)
+
+
+def stream_records(stream: IO[bytes], name: str) -> Iterator[Record]:
+    """Yield the resources of a stream: NDJSON line by line, or one JSON text over many lines."""
+    first = stream.readline()
+    try:
+        strict_json(first.removeprefix(b"\xef\xbb\xbf"))
+    except ParkItem:
+        following = stream.readline()
+        if following and not following.lstrip().startswith(b"{"):  # a text that goes on, not a broken line
+            yield from whole_file(first + following + stream.read(), name)
+            return
+        yield from numbered_lines(chain([first, following], stream), name)
+        return
+    rest = stream.readline()
+    if rest.strip():
+        yield from numbered_lines(chain([first, rest], stream), name)
+    else:
+        yield from whole_file(first, name)
+
+
+def whole_file(body: bytes, name: str) -> Iterator[Record]:
+    """Yield what one JSON text holds: the resources of a Bundle, or the resource itself."""
+    body = body.removeprefix(b"\xef\xbb\xbf").strip()
+    try:
+        resource = strict_json(body)
+    except ParkItem:
+        yield Record(name, body)
+        return
+    if isinstance(resource, dict) and resource.get("resourceType") == "Bundle":
+        for number, entry in enumerate(resource.get("entry") or (), start=1):
+            inner = entry.get("resource") if isinstance(entry, dict) else None
+            if inner is not None:
+                yield Record(f"{name}#{number}", json.dumps(inner, separators=(",", ":")).encode())
+    else:
+        yield Record(name, body)
+
+
+def _is_response(body: bytes) -> bool:
+    """Return whether a record from a file without a type in its name is a response, or too broken to tell."""
+    try:
+        resource = strict_json(body)
+    except ParkItem:
+        return True
+    return not isinstance(resource, dict) or resource.get("resourceType") == "QuestionnaireResponse"
+
+
+def _subject_of(resource: Mapping[str, Any]) -> str:
+    for element in ("subject", "patient", "for"):
+        reference = (resource.get(element) or {}).get("reference")
+        if isinstance(reference, str):
+            return reference
+    return ""

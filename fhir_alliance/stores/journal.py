@@ -1,0 +1,153 @@
+"""The journal: bookmark, write intents, parked records, and the lease that one run at a time holds.
+
+It holds no answers and no names, only keys, references and codes. Deleting it costs time, never correctness:
+the store is the record, and every write is found again there by its identifier.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+from fhir_alliance.errors import RetryLater, StopRun
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS bookmark (id INTEGER PRIMARY KEY CHECK (id = 1), mark TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS intent (key TEXT PRIMARY KEY, type TEXT NOT NULL, system TEXT NOT NULL, since TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS parked (
+  reference TEXT PRIMARY KEY, code TEXT NOT NULL, reason TEXT NOT NULL, since TEXT NOT NULL);
+"""
+
+
+class Intent(NamedTuple):
+    """A write that was sent and not yet confirmed."""
+
+    key: str
+    type: str
+    system: str
+
+
+class Journal:
+    """One state folder, opened by one run at a time."""
+
+    def __init__(self, folder: Path, store: str) -> None:
+        """Open, or make, the journal of a store.
+
+        folder: private to us (0700).  store: its name, so that one folder never serves two stores.
+        Raises RetryLater FA501 when another run holds it, StopRun FA502-FA505 when it cannot be trusted.
+        """
+        self._folder = _private(folder)
+        self._lock = FileLock(self._folder / "lease", timeout=0, mode=0o600)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise RetryLater(
+                "FA501", "another run holds the lease of this store.", "Wait for it to end, then run again."
+            ) from None
+        try:
+            self._db = _opened(self._folder / "journal.db", store)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    @classmethod
+    def rehearsal(cls, folder: Path) -> Journal:
+        """Return a copy in memory, without the lease, for a dry run: it leaves no trace."""
+        journal = cls.__new__(cls)
+        journal._folder, journal._lock = folder, FileLock(folder / "lease")
+        journal._db = sqlite3.connect(":memory:")
+        if (folder / "journal.db").is_file():
+            real = sqlite3.connect(f"file:{folder / 'journal.db'}?mode=ro", uri=True)
+            real.backup(journal._db)
+            real.close()
+        journal._db.executescript(_SCHEMA)
+        return journal
+
+    def bookmark(self) -> str:
+        """Return the server time up to which all is done, or "" at the start."""
+        row = self._db.execute("SELECT mark FROM bookmark").fetchone()
+        return str(row[0]) if row else ""
+
+    def advance(self, mark: str) -> None:
+        """Move the bookmark; never backwards."""
+        if mark > self.bookmark():
+            with self._db:
+                self._db.execute("INSERT OR REPLACE INTO bookmark VALUES (1, ?)", (mark,))
+
+    def intend(self, intents: Iterable[Intent]) -> None:
+        """Note what is about to be sent, on disk before it is."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._db:
+            self._db.executemany("INSERT OR REPLACE INTO intent VALUES (?, ?, ?, ?)", [(*i, now) for i in intents])
+
+    def settle(self, keys: Iterable[str]) -> None:
+        """Note that the outcome of these writes is known."""
+        with self._db:
+            self._db.executemany("DELETE FROM intent WHERE key = ?", [(key,) for key in keys])
+
+    def unsettled(self) -> list[Intent]:
+        """Return writes whose outcome an earlier run did not learn."""
+        return [Intent(*row) for row in self._db.execute("SELECT key, type, system FROM intent ORDER BY key")]
+
+    def park(self, parked: Iterable[tuple[str, str, str]], cleared: Collection[str]) -> None:
+        """Keep parked records (reference, code, reason), and forget those that were read this time."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._db:
+            self._db.executemany("DELETE FROM parked WHERE reference = ?", [(r,) for r in cleared])
+            self._db.executemany("INSERT OR REPLACE INTO parked VALUES (?, ?, ?, ?)", [(*p, now) for p in parked])
+
+    def parked(self) -> list[tuple[str, str, str]]:
+        """Return reference, code and reason of every record that waits for a person."""
+        return list(self._db.execute("SELECT reference, code, reason FROM parked ORDER BY reference"))
+
+    def close(self) -> None:
+        """Give the lease back."""
+        self._db.close()
+        self._lock.release()
+
+
+def _private(folder: Path) -> Path:
+    """Return the state folder, made if needed; refuses one that others can read or that leads elsewhere."""
+    if folder.is_symlink():
+        raise StopRun("FA503", "the state folder is a symbolic link.", "Name the real folder in [state] folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        mode = stat.S_IMODE(os.stat(folder).st_mode)
+    except OSError as error:
+        raise StopRun("FA504", f"the state folder cannot be made: {error.strerror}.", "Set [state] folder.") from None
+    if mode & 0o077:
+        raise StopRun("FA505", "the state folder can be read by others.", "Run: chmod 700 on it.")
+    return folder
+
+
+def _opened(path: Path, store: str) -> sqlite3.Connection:
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        db = sqlite3.connect(path)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > _VERSION:
+            raise StopRun("FA506", "the journal is from a newer version.", "Use that version, or another state folder.")
+        db.executescript(_SCHEMA)
+        db.execute("CREATE TABLE IF NOT EXISTS store (name TEXT NOT NULL)")
+        row = db.execute("SELECT name FROM store").fetchone()
+        if row is None:
+            db.execute("INSERT INTO store VALUES (?)", (store,))
+        elif row[0] != store:
+            raise StopRun("FA507", "the state folder belongs to another store.", "Give each store its own folder.")
+        db.execute(f"PRAGMA user_version = {_VERSION}")
+        db.commit()
+    except sqlite3.DatabaseError as error:
+        raise StopRun(
+            "FA502", f"the journal cannot be used ({error}).", "Move the state folder away; the next run rebuilds it."
+        ) from None
+    return db

@@ -1,0 +1,72 @@
+"""The few verbs that a store has. A server and a folder both speak them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from fhir_alliance.core.model import Write
+from fhir_alliance.fhir.difference import Change, Known
+from fhir_alliance.stores.journal import Journal
+
+
+class Record(NamedTuple):
+    """One resource as JSON, and where it stands (a file and line, or a server's reference)."""
+
+    place: str
+    body: bytes
+
+
+class Page(NamedTuple):
+    """Some QuestionnaireResponses. mark: server time up to which all have been read, empty where unknown."""
+
+    records: list[Record]
+    mark: str
+
+
+class Refusal(NamedTuple):
+    """A group of writes that the store does not take, with a code and a reason without patient data."""
+
+    group: str
+    code: str
+    reason: str
+
+
+class Written:
+    """What became of a set of changes."""
+
+    def __init__(self) -> None:
+        self.created: Counter[str] = Counter()
+        self.updated: Counter[str] = Counter()
+        self.unchanged: Counter[str] = Counter()
+        self.refused: list[Refusal] = []
+        self.unknown: list[Write] = []
+
+
+class Store(Protocol):
+    """Where resources live."""
+
+    name: str
+    base: str
+
+    def responses(self, since: str, again: Collection[str]) -> Iterator[Page]:
+        """Yield the QuestionnaireResponses changed since a mark, and those named in `again`."""
+
+    def about(self, kind: str, subjects: Collection[str]) -> list[Mapping[str, Any]]:
+        """Return all resources of a type about these patients (references)."""
+
+    def named(self, kind: str, references: Collection[str]) -> list[Mapping[str, Any]]:
+        """Return the resources of a type with these references; missing ones are left out."""
+
+    def canonicals(self, kind: str, urls: Collection[str]) -> list[Mapping[str, Any]]:
+        """Return Questionnaires, profiles and the like by their url; all of the type when `urls` is empty."""
+
+    def put(self, changes: Sequence[Change], known: Known, journal: Journal) -> Written:
+        """Write the changes, each group whole or not at all."""
+
+    def finish(self) -> None:
+        """Make everything durable."""
+
+    def close(self) -> None:
+        """Let go of what was held."""

@@ -1,0 +1,1 @@
+"""Pure: nouns to what people look at."""

@@ -1,0 +1,50 @@
+"""Summaries for people at a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+_FORMS = (
+    ("read", "forms read"),
+    ("scored", "scored"),
+    ("unscorable", "without a score, because answers are missing (said so in the record)"),
+    ("withheld", "withheld: consent does not allow it"),
+    ("withdrawn", "withdrawn as entered in error"),
+    ("unfinished", "not finished by the client yet"),
+    ("parked", "parked: they need a person (see the parked file)"),
+    ("unknown", "writes whose outcome is not known yet; the next run settles them"),
+    ("safety", "with a safety item that a clinician should look at"),
+)
+
+
+def summary_text(title: str, counts: Mapping[str, Any], *, dry_run: bool = False) -> RenderableType:
+    """Return what a run did, in lines that a clinician could read."""
+    lines = [Text(f"{title}{' (dry run: nothing was written)' if dry_run else ''}", style="bold")]
+    if counts["read"]:
+        lines += [Text(f"  {counts[k]:>7,} {words}") for k, words in _FORMS if counts[k] or k in ("read", "scored")]
+    verb = "would be " if dry_run else ""
+    for name in ("created", "updated", "unchanged"):
+        if counts[name]:
+            what = ", ".join(f"{number:,} {kind}" for kind, number in counts[name].items())
+            lines.append(Text(f"  {verb if name != 'unchanged' else ''}{name}: {what}"))
+    if not counts["created"] and not counts["updated"] and counts["unchanged"]:
+        lines.append(Text("  Nothing changed."))
+    return Group(*lines)
+
+
+def planned_table(changes: Iterable[tuple[str, str, str]], most: int = 40) -> RenderableType:
+    """Return planned changes as a table: kind, resource type, key or url; a long list is cut and says so."""
+    listed = list(changes)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("change", "resource", "key"):
+        table.add_column(column)
+    for change in listed[:most]:
+        table.add_row(*change)
+    if len(listed) > most:
+        table.add_row("…", "", f"and {len(listed) - most:,} more")
+    return table

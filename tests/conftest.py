@@ -1,0 +1,104 @@
+"""What all tests share: one real FHIR server for the whole run, started when the first test asks for it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+
+def _load(path: Path) -> ModuleType:
+    """Return a module that lies beside the tests; import-mode importlib puts none of their folders on the path."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+hapi_server = _load(Path(__file__).parent / "servers" / "hapi_server.py")
+
+_MISSING = pytest.StashKey[str]()
+_RAN = pytest.StashKey[int]()
+_SKIPPED = pytest.StashKey[int]()
+_SERVER_FIXTURES = {"hapi", "start_hapi"}
+
+
+@pytest.fixture(scope="session")
+def hapi() -> Iterator[Any]:
+    """One validating server for the whole run, with this project's profiles: `.base`, `.pid`."""
+    with hapi_server.start(validate=True) as server:
+        with hapi_server.FhirClient(server.base) as client:
+            hapi_server.publish(client)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def fhir(hapi: Any) -> Iterator[Any]:
+    """A small client of that server: get, put, post, delete, errors; it raises what the server says."""
+    with hapi_server.FhirClient(hapi.base) as client:
+        yield client
+
+
+@pytest.fixture
+def start_hapi() -> Iterator[Callable[..., Any]]:
+    """A function that starts a server of the test's own (see `start` in servers/hapi_server.py); all end with it."""
+    started: list[Any] = []
+
+    def start(**options: Any) -> Any:
+        started.append(hapi_server.start(**options))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start counting."""
+    config.stash[_RAN] = config.stash[_SKIPPED] = 0
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what uses the server, so that none can be forgotten; look for Java only when something does."""
+    for item in items:
+        if _SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("hapi")
+    needed = any(item.get_closest_marker("hapi") for item in items)
+    config.stash[_MISSING] = hapi_server.why_not() if needed else ""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a server where none can run; where CI promises one, fail."""
+    missing = item.config.stash[_MISSING]
+    if not missing or item.get_closest_marker("hapi") is None:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"The real FHIR server cannot run: {missing}", pytrace=False)
+    item.config.stash[_SKIPPED] += 1
+    pytest.skip(f"needs the real FHIR server: {missing}")
+
+
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Count the tests that reached their body; a skipped one does not."""
+    if item.get_closest_marker("hapi") is not None:
+        item.config.stash[_RAN] += 1
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say how much of the run met a real server: green without one proves less."""
+    ran, skipped = config.stash[_RAN], config.stash[_SKIPPED]
+    terminalreporter.write_line(f"HAPI FHIR: {ran} tests ran against the real server")
+    if skipped:
+        terminalreporter.write_line(f"HAPI FHIR: {skipped} tests skipped: {config.stash[_MISSING]}", yellow=True)
