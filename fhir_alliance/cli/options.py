@@ -71,6 +71,14 @@ def messages() -> Console:
     return Console(stderr=True, highlight=False)
 
 
+def printed() -> Console:
+    """Return the console for data: stdout, as wide as the terminal, and wide where it goes into a file or pipe."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=160)
+
+
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int], None]]:
     """Yield a function that shows how many forms are done, where somebody is watching."""

@@ -23,8 +23,7 @@ METHODS: Final = f"{BASE}/CodeSystem/methods"
 ANSWERS: Final = f"{BASE}/CodeSystem/answers"
 TERMS: Final = f"{BASE}/CodeSystem/terms"
 
-# extensions and profiles
-RATER: Final = f"{BASE}/StructureDefinition/rater"
+# profiles
 PANEL_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-panel"
 SCORE_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-score"
 SUBSCALE_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-subscale"

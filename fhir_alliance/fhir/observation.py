@@ -72,6 +72,11 @@ def method_code(instrument: Instrument, scale: Scale, *, prorated: bool) -> Code
     return Code(ids.METHODS, f"{instrument.id}-{scale.id}-{scale.formula.value}-{kind}")
 
 
+def _rated_by(rater: Rater) -> dict[str, Any]:
+    """Return who answered as a category: searchable, and kept by servers that drop extensions."""
+    return {"coding": [{"system": ids.TERMS, "code": f"{rater.value}-rated"}]}
+
+
 def labels(names: Iterable[str]) -> list[dict[str, str]]:
     """Return security labels as codings: confidentiality by its own system, sensitivity by v3-ActCode."""
     return [{"system": ids.CONFIDENTIALITY if n in _CONFIDENTIAL else ids.ACT_CODE, "code": n} for n in names]
@@ -83,9 +88,10 @@ class Emitter:
     def __init__(self, instrument: Instrument, *, with_items: bool = False) -> None:
         """with_items: also one Observation per answered item; never for alliance forms."""
         self._instrument = instrument
-        self._category = _fragment([_SURVEY, _CATEGORY[instrument.family]])
         # by plain text: hashing an enumeration member costs more than the whole look-up
-        self._rater = {rater.value: _fragment([{"url": ids.RATER, "valueCode": rater.value}]) for rater in Rater}
+        self._category = {
+            rater.value: _fragment([_SURVEY, _CATEGORY[instrument.family], _rated_by(rater)]) for rater in Rater
+        }
         self._panel_meta = self._meta(ids.PANEL_PROFILE)
         self._panel_code = _fragment({"coding": [coding(c) for c in panel_codes(instrument)], "text": instrument.title})
         self._scales = {
@@ -120,9 +126,8 @@ class Emitter:
     def _head(self, form: Response) -> dict[str, Any]:
         """Return what all Observations of a form share; encoded once."""
         head: dict[str, Any] = {
-            "extension": self._rater[str(form.rater)],
             "status": "amended" if form.status is FormStatus.AMENDED else "final",
-            "category": self._category,
+            "category": self._category[str(form.rater)],
             "subject": {"reference": form.subject},
             "effectiveDateTime": form.authored,
             "derivedFrom": [_source(form)],
@@ -240,7 +245,7 @@ def read_score(resource: Mapping[str, Any], instruments: Mapping[str, Instrument
 
 def _stored_score(resource: Mapping[str, Any], key: str, instrument: Instrument, scale: Scale, base: str) -> Score:
     method = ((resource.get("method") or {}).get("coding") or [{}])[0]
-    rater = next((e.get("valueCode") for e in resource.get("extension") or () if e.get("url") == ids.RATER), None)
+    said = {c.get("code") for concept in resource.get("category") or () for c in concept.get("coding") or ()}
     asked = len(scale.items)
     answered = next((int(c.get("valueInteger", asked)) for c in resource.get("component") or ()), asked)
     value, band = _stored_value(resource, scale)
@@ -250,7 +255,7 @@ def _stored_score(resource: Mapping[str, Any], key: str, instrument: Instrument,
         str(method.get("version", "")),
         scale.id,
         ids.local(str((resource.get("subject") or {}).get("reference", "")), base),
-        Rater(rater) if rater else instrument.rater,
+        next((rater for rater in Rater if f"{rater.value}-rated" in said), instrument.rater),
         _stored_moment(str(resource.get("effectiveDateTime", ""))),
         value,
         answered,

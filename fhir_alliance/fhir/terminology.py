@@ -14,16 +14,15 @@ VERSION = "1.0.0"
 
 
 def code_systems(instruments: Mapping[str, Instrument]) -> list[dict[str, Any]]:
-    """Return the four CodeSystems, each complete for these instruments."""
+    """Return the CodeSystems that these instruments need, each complete for them."""
     every = list(instruments.values())
-    return [
+    systems = [
         _code_system(ids.SCORES, "AllianceScores", "Scores and panels", _scores(every)),
         _code_system(ids.BANDS, "AllianceBands", "Published bands of scores", _bands(every)),
         _code_system(ids.METHODS, "AllianceMethods", "How points became a score", _methods(every)),
-        _code_system(
-            ids.ANSWERS, "AllianceAnswers", "Answers without a published list", _answers(every)
-        ),
+        _code_system(ids.ANSWERS, "AllianceAnswers", "Answers without a published list", _answers(every)),
     ]
+    return [system for system in systems if system["concept"]]
 
 
 def _scores(instruments: Iterable[Instrument]) -> Iterable[Code]:

@@ -18,7 +18,6 @@ from fhir_alliance.runs.sync import planned
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.store import Store
 
-# In this order: a server that validates remembers a profile it could not find.
 ORDER: Final = ("CodeSystem", "ValueSet", "StructureDefinition", "Questionnaire")
 
 
@@ -34,8 +33,9 @@ def publish(store: Store, catalog: Catalog, journal: Journal, *, dry_run: bool =
         if dry_run:
             summary.planned += changes
             summary.add(planned(changes))
-        else:
-            written = store.put(changes, known, journal)
+            continue
+        for change in changes:  # one by one: a server that validates has to know what the next one builds on
+            written = store.put([change], known, journal)
             summary.add(written)
             summary.refused += written.refused
     if not dry_run:
@@ -50,6 +50,5 @@ def profiles(folder: Path | None = None) -> Sequence[Mapping[str, Any]]:
 
 
 def _write(artefact: Mapping[str, Any]) -> Write:
-    return Write(
-        str(artefact["resourceType"]), CANONICAL, str(artefact["url"]), WriteMode.KEEP_CURRENT, orjson.dumps(artefact)
-    )
+    kind, url = str(artefact["resourceType"]), str(artefact["url"])
+    return Write(kind, CANONICAL, url, WriteMode.KEEP_CURRENT, orjson.dumps(artefact), group=url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -27,7 +28,7 @@ _PATIENT_PARAMETER = {"Task": "patient", "Encounter": "patient"}
 
 
 class _Entry(msgspec.Struct):
-    resource: msgspec.Raw | None = None
+    resource: msgspec.Raw = msgspec.Raw()
     search: dict[str, Any] = {}
 
 
@@ -177,7 +178,7 @@ def _matches(bundle: _Bundle) -> list[bytes]:
     return [
         bytes(entry.resource)
         for entry in bundle.entry
-        if entry.resource is not None and entry.search.get("mode", "match") == "match"
+        if bytes(entry.resource) and entry.search.get("mode", "match") == "match"
     ]
 
 
@@ -236,7 +237,8 @@ def _entry(change: Change, resource: dict[str, Any]) -> dict[str, Any]:
 
 def _full_url(change: Change) -> str:
     """Return what other entries of the transaction call the resource."""
-    return change.write.value if change.write.system == CANONICAL else urn(change.write.value)
+    value = change.write.value
+    return urn(value if change.write.system != CANONICAL else sha256(value.encode()).hexdigest())
 
 
 def _count(batch: Sequence[Change], answer: Any, written: Written, known: Known) -> None:

@@ -20,7 +20,6 @@ NAMED = [
     ids.SUBSCALE_PROFILE,
     ids.GOAL_REVIEW_PROFILE,
     ids.SAFETY_REVIEW_PROFILE,
-    ids.RATER,
 ]
 
 

@@ -56,27 +56,36 @@ def build() -> Path:
     return CLASSPATH
 
 
-def start(
+def start(**options: Any) -> HapiServer:
+    """Return a server that answers; `launch` lists the options.
+
+    Raises RuntimeError with the end of the log when the server does not come up in time.
+    """
+    process, log = launch(**options)
+    return _wait(process, log)
+
+
+def launch(
     *, validate: bool = True, heap: str = "2g", db: str | None = None, strict: bool = False, port: int = 0
-) -> HapiServer:
-    """Return a server that answers.
+) -> tuple[subprocess.Popen[bytes], Path]:
+    """Return the process of a server that begins to start, and its log.
 
     validate: refuse writes that break core rules or the profiles they claim.  strict: refuse unknown elements.
     heap: the JVM's -Xmx.  db: a JDBC URL (`jdbc:h2:file:/path`) that outlives the server; else memory.
-    port: 0 takes a free one.  Raises RuntimeError with the log's end when no server comes up.
+    port: 0 takes a free one.
     """
-    options = {"port": str(port), "validate": _flag(validate), "strict": _flag(strict), "watch": "true"}
+    properties = {"port": str(port), "validate": _flag(validate), "strict": _flag(strict), "watch": "true"}
     if db:
-        options["db"] = db
+        properties["db"] = db
     classpath = os.pathsep.join([str(SOURCE / "target" / "classes"), build().read_text()])
     command = [
-        "java", f"-Xmx{heap}", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
-        *(f"-D{name}={value}" for name, value in options.items()), "-cp", classpath, "alliance.TestServer",
+        "java", f"-Xmx{heap}", "-XX:TieredStopAtLevel=1",
+        *(f"-D{name}={value}" for name, value in properties.items()), "-cp", classpath, "alliance.TestServer",
     ]  # fmt: skip
     handle, path = tempfile.mkstemp(prefix="hapi-", suffix=".log")
     with os.fdopen(handle, "wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT)
-    return _wait(process, Path(path))
+    return process, Path(path)
 
 
 @dataclass

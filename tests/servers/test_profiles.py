@@ -108,7 +108,7 @@ HEALTH = {"coding": [{"system": "http://hl7.org/fhir/us/core/CodeSystem/us-core-
 POINTS = {"value": 3, "unit": "score", "system": "http://unitsofmeasure.org", "code": "{score}"}
 ABSENT = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/data-absent-reason", "code": "not-performed"}]}
 VALUED = both(with_(POINTS, "valueQuantity"), lambda resource: resource.pop("dataAbsentReason", None))
-RATER = {"url": f"{OURS}/StructureDefinition/rater", "valueCode": "proxy"}
+PROXY = {"coding": [{"system": TERMS, "code": "proxy-rated"}]}
 
 # What these point to must stand on the server: the validator asks it for the type of a reference's target.
 TARGETS: list[Resource] = [
@@ -130,10 +130,9 @@ OTHER_SCORE, A_GOAL = {"reference": "Observation/profiles"}, {"reference": "Goal
 # what is done to the example, to which profiles' examples, and what an error must say
 BROKEN: list[tuple[str, tuple[str, ...], Change, str]] = [
     ("no security label", OBSERVATIONS, without("meta", "security"), "Observation.meta.security"),
-    ("no rater", OBSERVATIONS, without("extension"), "Observation.extension:rater"),
-    ("an unknown rater", OBSERVATIONS, with_("observer", "extension", 0, "valueCode"), "ValueSet/raters"),
-    ("a rater in words", OBSERVATIONS, with_([{**RATER, "valueString": "x"}], "extension"), "valueString"),
-    ("two raters", OBSERVATIONS, also(RATER, "extension"), "Observation.extension:rater"),
+    ("no rater", OBSERVATIONS, without("category", 2), "fa-rater"),
+    ("an unknown rater", OBSERVATIONS, with_("observer-rated", "category", 2, "coding", 0, "code"), "fa-rater"),
+    ("two raters", OBSERVATIONS, also(PROXY, "category"), "fa-rater"),
     ("no identifier", OBSERVATIONS, without("identifier"), "Observation.identifier"),
     ("only a foreign identifier", OBSERVATIONS, with_("urn:x", "identifier", 0, "system"), "identifier:score"),
     ("an empty identifier", OBSERVATIONS, without("identifier", 0, "value"), "identifier:score.value"),

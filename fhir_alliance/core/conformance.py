@@ -1,0 +1,167 @@
+"""The conformance kit: does an instrument say the same thing everywhere, and is every number sourced?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from itertools import pairwise
+
+import msgspec
+
+from fhir_alliance.core.model import Answer, Code, Formula, Instrument, Item, NoValue, Number, Scale
+from fhir_alliance.core.scoring import Plan, Scorer
+
+LOINC = "http://loinc.org"
+
+
+class Case(msgspec.Struct, frozen=True):
+    """A worked example: answers in points by linkId, and what each scale should give (None: no value)."""
+
+    name: str
+    source: str
+    answers: dict[str, Answer]
+    expect: dict[str, Number | None]
+    band: str = ""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Something to mend: where, and what."""
+
+    place: str
+    what: str
+
+
+def check(instrument: Instrument, cases: Iterable[Case]) -> tuple[Problem, ...]:
+    """Return everything that is wrong with an instrument; nothing when it can be trusted."""
+    problems = [*_items(instrument), *_references(instrument), *_sources(instrument), *_codes(instrument)]
+    if problems:  # the rest would only repeat them
+        return tuple(problems)
+    scorer = Scorer(instrument)
+    for scale, plan in zip(instrument.scales, scorer.plans, strict=True):
+        problems += [*_range(scale, plan, instrument), *_bands(scale), *_missing(scale, plan, instrument)]
+    for case in cases:
+        problems += _case(case, scorer)
+    return tuple(problems)
+
+
+def _items(instrument: Instrument) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for item in instrument.items:
+        if item.link_id in seen:
+            yield Problem(f"item {item.link_id}", "stands twice")
+        seen.add(item.link_id)
+        if not item.low < item.high:
+            yield Problem(f"item {item.link_id}", "has no range of points")
+        for option in item.options:
+            if not item.low <= option.weight <= item.high:
+                yield Problem(f"item {item.link_id}", f"answer {option.code.code} is outside its range")
+
+
+def _references(instrument: Instrument) -> Iterator[Problem]:
+    known = {item.link_id for item in instrument.items}
+    for scale in instrument.scales:
+        for link_id in (*scale.items, *scale.reversed):
+            if link_id not in known:
+                yield Problem(f"scale {scale.id}", f"item {link_id} is not in the Questionnaire")
+        if scale.reversed - set(scale.items):
+            yield Problem(f"scale {scale.id}", "a reversed item is not one of its items")
+        if len(set(scale.items)) != len(scale.items):
+            yield Problem(f"scale {scale.id}", "counts an item twice")
+    ids = [scale.id for scale in instrument.scales]
+    for scale_id in {scale_id for scale_id in ids if ids.count(scale_id) > 1}:
+        yield Problem(f"scale {scale_id}", "stands twice")
+
+
+def _sources(instrument: Instrument) -> Iterator[Problem]:
+    if not instrument.licence.holder or not instrument.licence.statement:
+        yield Problem("licence", "names no holder or no terms")
+    for scale in instrument.scales:
+        numbers = {"range": scale.source, "missing rule": scale.missing.source}
+        numbers |= {f"band {band.code}": band.source for band in scale.bands}
+        if scale.caseness is not None:
+            numbers["caseness"] = scale.caseness.source
+        for name, source in numbers.items():
+            if not source.strip():
+                yield Problem(f"scale {scale.id}", f"{name} has no source")
+
+
+def _codes(instrument: Instrument) -> Iterator[Problem]:
+    codes = [*instrument.panel, *(code for scale in instrument.scales for code in scale.codes)]
+    codes += [code for item in instrument.items for code in item.codes]
+    for code in codes:
+        if code.system == LOINC and not has_check_digit(code):
+            yield Problem(f"code {code.code}", "its LOINC check digit does not agree")
+
+
+def has_check_digit(code: Code) -> bool:
+    """Return whether a LOINC number ends in its Luhn (mod 10) check digit."""
+    number, _, digit = code.code.partition("-")
+    if not number.isdigit() or not digit.isdigit():
+        return False
+    total = 0
+    for place, figure in enumerate(reversed(number)):
+        doubled = int(figure) * 2 if place % 2 == 0 else int(figure)
+        total += doubled - 9 if doubled > 9 else doubled
+    return (10 - total % 10) % 10 == int(digit)
+
+
+def _ends(scale: Scale, items: Mapping[str, Item], *, high: bool) -> dict[str, Answer]:
+    """Return the answers that give the scale's lowest or highest score."""
+    return {
+        link_id: items[link_id].high if high != (link_id in scale.reversed) else items[link_id].low
+        for link_id in scale.items
+    }
+
+
+def _range(scale: Scale, plan: Plan, instrument: Instrument) -> Iterator[Problem]:
+    items = {item.link_id: item for item in instrument.items}
+    for name, stated, high in (("low", scale.low, False), ("high", scale.high, True)):
+        value = plan.evaluate(_ends(scale, items, high=high))[0]
+        if value != stated:
+            yield Problem(f"scale {scale.id}", f"states {name} {stated}, but its answers give {_said(value)}")
+
+
+def _bands(scale: Scale) -> Iterator[Problem]:
+    bands = sorted(scale.bands, key=lambda band: band.low)
+    if not bands:
+        return
+    if bands[0].low != scale.low or bands[-1].high != scale.high:
+        yield Problem(f"scale {scale.id}", "its bands do not cover its range")
+    for before, after in pairwise(bands):
+        if after.low <= before.high:
+            yield Problem(f"scale {scale.id}", f"bands {before.code} and {after.code} overlap")
+        elif scale.formula is Formula.SUM and after.low != before.high + 1:
+            yield Problem(f"scale {scale.id}", f"a gap between bands {before.code} and {after.code}")
+    for band in bands:
+        if band.low > band.high:
+            yield Problem(f"scale {scale.id}", f"band {band.code} ends before it begins")
+
+
+def _missing(scale: Scale, plan: Plan, instrument: Instrument) -> Iterator[Problem]:
+    items = {item.link_id: item for item in instrument.items}
+    full = _ends(scale, items, high=True)
+    if scale.missing.max_missing >= len(scale.items):
+        yield Problem(f"scale {scale.id}", "its missing rule would score an empty form")
+        return
+    for count in range(len(scale.items) + 1):
+        answers = dict(list(full.items())[count:])
+        value = plan.evaluate(answers)[0]
+        if isinstance(value, NoValue) != (count > scale.missing.max_missing):
+            yield Problem(f"scale {scale.id}", f"with {count} missing it does not do what its rule says")
+
+
+def _case(case: Case, scorer: Scorer) -> Iterator[Problem]:
+    by_id = {plan.scale_id: plan for plan in scorer.plans}
+    for scale_id, expected in case.expect.items():
+        if scale_id not in by_id:
+            yield Problem(f"case {case.name}", f"names the unknown scale {scale_id}")
+            continue
+        value, _, _, band = by_id[scale_id].evaluate(case.answers)
+        if (None if isinstance(value, NoValue) else value) != expected:
+            yield Problem(f"case {case.name}", f"{scale_id} gives {_said(value)}, not {_said(expected)}")
+        if case.band and scale_id == "total" and (band is None or band.code != case.band):
+            yield Problem(f"case {case.name}", f"band is {band.code if band else 'none'}, not {case.band}")
+
+
+def _said(value: Number | NoValue | None) -> str:
+    return str(value) if isinstance(value, (int, Decimal)) else "no value"

@@ -1,0 +1,196 @@
+"""What people write about an instrument: `scoring.toml`, `cases.toml`, and a site's overlay of wording."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fhir_alliance.config import explain
+from fhir_alliance.core.conformance import Case
+from fhir_alliance.core.model import (
+    Band,
+    Code,
+    Critical,
+    Direction,
+    Family,
+    Formula,
+    Licence,
+    Missing,
+    MissingRule,
+    Number,
+    Rater,
+    Scale,
+    Threshold,
+    Wording,
+)
+from fhir_alliance.errors import StopRun
+from fhir_alliance.fhir.answers import whole
+from fhir_alliance.fhir.identifiers import LOINC
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LicencePart(_Strict):
+    """Who owns the wording."""
+
+    holder: str
+    wording: Wording
+    statement: str
+    source: str
+
+    def noun(self) -> Licence:
+        """Return the licence."""
+        return Licence(self.holder, self.wording, self.statement, self.source)
+
+
+class MissingPart(_Strict):
+    """The missing rule of a scale."""
+
+    max: int = Field(ge=0)
+    source: str = Field(min_length=1)
+
+
+class BandPart(_Strict):
+    """A published band."""
+
+    code: str
+    label: str
+    low: Decimal
+    high: Decimal
+    source: str = Field(min_length=1)
+
+
+class ThresholdPart(_Strict):
+    """A published line."""
+
+    at: Decimal
+    source: str = Field(min_length=1)
+
+
+class ScalePart(_Strict):
+    """A total or subscale."""
+
+    id: str
+    title: str
+    loinc: str = ""
+    items: tuple[str, ...] = Field(min_length=1)
+    formula: Formula = Formula.SUM
+    reversed: tuple[str, ...] = ()
+    higher_is: Direction
+    low: Decimal
+    high: Decimal
+    decimals: int = 2
+    source: str = Field(min_length=1)
+    missing: MissingPart
+    band: tuple[BandPart, ...] = ()
+    caseness: ThresholdPart | None = None
+
+    def noun(self) -> Scale:
+        """Return the scale."""
+        return Scale(
+            self.id,
+            self.title,
+            (Code(LOINC, self.loinc),) if self.loinc else (),
+            self.items,
+            whole(self.low),
+            whole(self.high),
+            self.higher_is,
+            MissingRule(self.missing.max, self.missing.source),
+            self.source,
+            self.formula,
+            frozenset(self.reversed),
+            self.decimals,
+            tuple(Band(b.code, b.label, whole(b.low), whole(b.high), b.source) for b in self.band),
+            Threshold(whole(self.caseness.at), self.caseness.source) if self.caseness else None,
+        )
+
+
+class CriticalPart(_Strict):
+    """A safety item."""
+
+    item: str
+    at_least: int
+    source: str = Field(min_length=1)
+
+    def noun(self) -> Critical:
+        """Return the rule of the item."""
+        return Critical(self.at_least, self.source)
+
+
+class ScoringFile(_Strict):
+    """The whole of `scoring.toml`. Items and their points stand in `questionnaire.json`."""
+
+    id: str
+    family: Family
+    rater: Rater
+    recall: str = ""
+    validated: bool = True
+    aliases: tuple[str, ...] = ()
+    also_known: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ("R", "PSY")
+    licence: LicencePart
+    critical: tuple[CriticalPart, ...] = ()
+    scale: tuple[ScalePart, ...] = Field(min_length=1)
+
+
+class CasePart(_Strict):
+    """A worked example. answers: in item order, or by linkId; "" is unanswered, "declined" is declined."""
+
+    name: str
+    source: str = Field(min_length=1)
+    answers: tuple[int | Decimal | Literal["", "declined"], ...] | dict[str, int | Decimal | Literal["declined"]]
+    expect: dict[str, int | Decimal | Literal["none"]]
+    band: str = ""
+
+    def noun(self, items: tuple[str, ...]) -> Case:
+        """Return the case with answers by linkId; a list is taken in the order of `items`."""
+        given = self.answers if isinstance(self.answers, dict) else dict(zip(items, self.answers, strict=False))
+        answers = {
+            link_id: Missing.DECLINED if answer == "declined" else _number(answer)
+            for link_id, answer in given.items()
+            if answer != ""
+        }
+        expected = {scale: None if value == "none" else _number(value) for scale, value in self.expect.items()}
+        return Case(self.name, self.source, answers, expected, self.band)
+
+
+class CasesFile(_Strict):
+    """The whole of `cases.toml`."""
+
+    case: tuple[CasePart, ...] = Field(min_length=1)
+
+
+class Overlay(_Strict):
+    """Wording that a site has permission to use, by language and linkId."""
+
+    instrument: str
+    version: str
+    holder: str = Field(min_length=1)
+    permission: str = Field(min_length=1)
+    expires: date
+    text: dict[str, dict[str, str]] = Field(min_length=1)
+
+
+def read_toml(path: Path, model: type[_Model]) -> _Model:
+    """Return a file's content; raises StopRun FA102 with file and place where it is not as it should be."""
+    try:
+        return model.model_validate(tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal))
+    except OSError as error:
+        raise StopRun("FA102", f"{path} cannot be read ({error.strerror}).", "An instrument needs it.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StopRun("FA102", f"{path} is not TOML: {error}.", "Correct that line.") from None
+    except ValidationError as error:
+        raise StopRun("FA102", f"{path}: {explain(error)}.", "Correct it, then: instruments check.") from None
+
+
+def _number(value: object) -> Number:
+    return value if isinstance(value, int) else whole(Decimal(str(value)))
