@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from fhir_alliance.runs.catalog import Catalog, load_catalog
 
+from fhir_alliance.runs.catalog import Catalog, load_catalog
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.publish import publish
 from fhir_alliance.runs.summary import Summary
@@ -22,8 +22,7 @@ from fhir_alliance.stores.server import ServerStore
 from fhir_alliance.stores.store import Store
 
 NOW = datetime(2026, 6, 1, 8, 30, tzinfo=timezone(timedelta(hours=5, minutes=45)))  # not UTC, on purpose
-# children before what they refer to
-WIPE_ORDER = (
+CLINICAL = (
     "Task", "Observation", "Consent", "QuestionnaireResponse", "CareTeam", "CarePlan", "Goal", "Encounter",
     "EpisodeOfCare", "Practitioner", "Patient",
 )  # fmt: skip
@@ -54,6 +53,9 @@ class Site(Protocol):
 
     def forget(self) -> None:
         """Delete the journal."""
+
+    def clear(self) -> None:
+        """Delete all that was derived, and the journal."""
 
 
 class _Common:
@@ -114,6 +116,11 @@ class FolderSite(_Common):
         file = self.folder / f"{kind}.fhir-alliance.ndjson"
         return [json.loads(line) for line in file.read_bytes().splitlines()] if file.exists() else []
 
+    def clear(self) -> None:
+        for kind in ("Observation", "Task"):
+            (self.folder / f"{kind}.fhir-alliance.ndjson").unlink()
+        self.forget()
+
     def edit(self, resource: dict[str, Any]) -> None:
         file = self.folder / f"{resource['resourceType']}.fhir-alliance.ndjson"
         lines = [resource if r["id"] == resource["id"] else r for r in self.all(resource["resourceType"])]
@@ -142,9 +149,16 @@ class HapiSite(_Common):
     def edit(self, resource: dict[str, Any]) -> None:
         self.fhir.put(resource)
 
-    def wipe(self) -> None:
-        for kind in WIPE_ORDER:
-            self.fhir.delete(f"{kind}?_lastUpdated=gt1990-01-01")
+    def clear(self) -> None:
+        self.wipe("Task", "Observation")
+        self.forget()
+
+    def wipe(self, *kinds: str) -> None:
+        """Delete in one transaction, so that what refers to each other goes together."""
+        gone = [f"{kind}/{resource['id']}" for kind in kinds or CLINICAL for resource in self.all(kind)]
+        entries = [{"request": {"method": "DELETE", "url": reference}} for reference in gone]
+        if entries:
+            self.fhir.post({"resourceType": "Bundle", "type": "transaction", "entry": entries})
 
 
 @pytest.fixture(scope="session")
