@@ -50,7 +50,6 @@ def ours(path: Path, out: Path) -> Callable[[], object]:
     from datetime import UTC, datetime
 
     from fhir_alliance.runs.catalog import load_catalog
-
     from fhir_alliance.runs.policy import Policy
     from fhir_alliance.runs.score import score_inputs
 

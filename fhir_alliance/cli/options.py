@@ -68,7 +68,8 @@ def messages() -> Console:
     """Return the console for people: stderr."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False)
+    return console if console.is_terminal else Console(stderr=True, highlight=False, width=110)
 
 
 def printed() -> Console:

@@ -25,8 +25,8 @@ from fhir_alliance.stores.journal import Journal
 
 # The morning after the clinic's twelfth week, so that the demo tells the same story on any day.
 NOW: Final = datetime(2026, 3, 30, 7, 0, tzinfo=UTC)
-# A clinic of weekly sessions that wants goals looked at every twelve weeks.
-RULES: Final = RuleSettings(review_every_days=84)
+# A clinic of weekly sessions that takes the strict criterion for the alliance (two standard deviations, PMC3320522).
+RULES: Final = RuleSettings(sd_units=2.0)
 
 
 class Told(msgspec.Struct, frozen=True):

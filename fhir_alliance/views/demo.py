@@ -10,7 +10,7 @@ from rich.text import Text
 
 from fhir_alliance.core.model import Review, ReviewKind
 
-_SHOWN = 4
+_SHOWN = 2
 
 
 def demo_text(
@@ -48,30 +48,30 @@ def _forms(synced: Mapping[str, Any], parked: Sequence[tuple[str, str]]) -> list
 def _reviews(reviews: Sequence[Review]) -> list[Text]:
     safety = [review for review in reviews if review.kind is ReviewKind.SAFETY]
     goals = [review for review in reviews if review.kind is ReviewKind.GOAL]
-    lines = [Text(f"  {len(safety)} clinician reviews of a safety answer stand open (urgent). The first:")]
-    lines += [Text(f"    {_line(review)}", overflow="fold") for review in safety[:1]]
-    lines.append(Text(f"  {len(goals)} goal reviews stand open, one per client. For example:"))
-    by_rules = sorted(goals, key=lambda review: (-len({e.rule for e in review.evidence}), review.subject))
-    lines += [Text(f"    {_line(review)}", overflow="fold") for review in by_rules[:_SHOWN]]
+    lines = [Text(f"  {len(safety)} clinician reviews of a safety answer stand open (urgent), for example:")]
+    lines += [Text(f"    {_line(review, '')}", overflow="fold") for review in safety[:1]]
+    lines.append(Text(f"  {len(goals)} goal reviews stand open, at most one per client, for example:"))
+    for rule in ("alliance-drop", "caseness-crossing"):
+        concerned = [review for review in goals if any(evidence.rule == rule for evidence in review.evidence)]
+        concerned.sort(key=lambda review: len(review.evidence), reverse=True)
+        lines += [Text(f"    {_line(review, rule)}", overflow="fold") for review in concerned[:_SHOWN]]
     return lines
 
 
-def _line(review: Review) -> str:
+def _line(review: Review, rule: str) -> str:
+    """Return whose review it is, who does it by when, and its last reason of a rule."""
     owner = f" -> {review.owner}" if review.owner else ""
-    return f"{review.subject}{owner}, due {review.due:%d %B}: {review.evidence[-1].sentence}"
+    reason = [evidence for evidence in review.evidence if evidence.rule == rule or not rule][-1]
+    return f"{review.subject}{owner}, due {review.due:%d %B}: {reason.sentence}"
 
 
 def _written(published: Mapping[str, Any], synced: Mapping[str, Any]) -> list[Text]:
     lines = []
     for title, counts in (("published", published), ("synced", synced)):
-        changed = {kind: counts["created"].get(kind, 0) + counts["updated"].get(kind, 0) for kind in _kinds(counts)}
-        what = ", ".join(f"{number:,} {kind}" for kind, number in changed.items())
+        made = counts["created"] or counts["updated"]
+        what = ", ".join(f"{number:,} {kind}" for kind, number in made.items())
         lines.append(Text(f"  {title}: {what or 'nothing changed; everything stands as it should'}"))
     return lines
-
-
-def _kinds(counts: Mapping[str, Any]) -> list[str]:
-    return sorted({*counts["created"], *counts["updated"]})
 
 
 def _files(folder: str) -> list[Text]:
