@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 LINK_IDS = ["44250-9", "44255-8", "44259-0", "44254-1", "44251-7", "44258-2", "44252-5", "44253-3", "44260-8"]
 CODES = ("LA6568-5", "LA6569-3", "LA6570-1", "LA6571-9")
 
@@ -81,36 +83,39 @@ def plain_script(path: Path, out: Path) -> Callable[[], object]:
     return run
 
 
+class Reference(msgspec.Struct, gc=False):
+    reference: str | None = None
+
+
+class Coding(msgspec.Struct, gc=False):
+    system: str | None = None
+    code: str | None = None
+
+
+class Answer(msgspec.Struct, gc=False, rename="camel"):
+    value_coding: Coding | None = None
+    value_integer: int | None = None
+
+
+class Item(msgspec.Struct, gc=False, rename="camel"):
+    link_id: str
+    answer: tuple[Answer, ...] = ()
+
+
+class Form(msgspec.Struct, gc=False, rename="camel"):
+    resource_type: str
+    id: str
+    status: str
+    authored: str
+    questionnaire: str | None = None
+    subject: Reference | None = None
+    encounter: Reference | None = None
+    source: Reference | None = None
+    item: tuple[Item, ...] = ()
+
+
 def decoding(path: Path, out: Path) -> Callable[[], object]:
     """Return the least that any scorer has to do: decode the fields that it needs."""
-    import msgspec
-
-    class Reference(msgspec.Struct, gc=False):
-        reference: str | None = None
-
-    class Coding(msgspec.Struct, gc=False):
-        system: str | None = None
-        code: str | None = None
-
-    class Answer(msgspec.Struct, gc=False, rename="camel"):
-        value_coding: Coding | None = None
-        value_integer: int | None = None
-
-    class Item(msgspec.Struct, gc=False, rename="camel"):
-        link_id: str
-        answer: tuple[Answer, ...] = ()
-
-    class Form(msgspec.Struct, gc=False, rename="camel"):
-        resource_type: str
-        id: str
-        status: str
-        authored: str
-        questionnaire: str | None = None
-        subject: Reference | None = None
-        encounter: Reference | None = None
-        source: Reference | None = None
-        item: tuple[Item, ...] = ()
-
     decode = msgspec.json.Decoder(Form).decode
 
     def run() -> None:

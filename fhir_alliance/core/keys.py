@@ -14,7 +14,7 @@ def derived(*parts: str) -> str:
 
 def score_key(response_key: str, instrument: str, scale: str, rater: str) -> str:
     """Return the key of a score. It holds no version: an amended form keeps its keys."""
-    return sha256(f"score|{response_key}|{instrument}|{scale}|{rater}".encode()).hexdigest()
+    return derived("score", response_key, instrument, scale, rater)
 
 
 def finding_key(rule: str, evidence: str) -> str:

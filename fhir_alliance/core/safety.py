@@ -45,12 +45,14 @@ def concern_kind(
     unreadable: linkIds whose answer could not be understood.
     finished: False for a form still being filled in, where an item without an answer says nothing yet.
     """
-    found = [
-        kind
-        for item in critical
-        if (kind := _kind_of(item, answers.get(item.link_id), unreadable, finished)) is not None
-    ]
-    return min(found, key=list(ConcernKind).index) if found else None
+    found = None
+    for item in critical:
+        kind = _kind_of(item, answers.get(item.link_id), unreadable, finished)
+        if kind is ConcernKind.ANSWERED:
+            return kind  # what was said outweighs what was not
+        if found is None or kind is ConcernKind.UNANSWERED:
+            found = kind or found
+    return found
 
 
 def _kind_of(item: Item, answer: Answer | None, unreadable: Collection[str], finished: bool) -> ConcernKind | None:

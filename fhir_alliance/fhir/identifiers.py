@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
 
 BASE: Final = "https://fhir-alliance.org/fhir"
@@ -59,7 +58,6 @@ def urn(value: str) -> str:
     return f"urn:uuid:{value[:8]}-{value[8:12]}-{value[12:16]}-{value[16:20]}-{value[20:32]}"
 
 
-@lru_cache(maxsize=4096)  # a form names its client several times, and a client comes again
 def local(reference: str, base: str = "") -> str:
     """Return `Type/id` for a reference on the same server, or "" for anything else.
 
@@ -68,4 +66,6 @@ def local(reference: str, base: str = "") -> str:
     if base and reference.startswith(base):
         reference = reference[len(base) :].lstrip("/")
     found = _LOCAL_REFERENCE.fullmatch(reference)
-    return f"{found[1]}/{found[2]}" if found else ""
+    if found is None:
+        return ""
+    return reference if found.end(2) == len(reference) else reference[: found.end(2)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -21,6 +22,8 @@ from fhir_alliance.errors import ParkItem
 from fhir_alliance.fhir.answers import Answers, FormReader, flat, walk
 from fhir_alliance.fhir.identifiers import FHIR_ID, LOINC, local
 from fhir_alliance.fhir.wire import (
+    PlainResponse,
+    WireForm,
     WireReference,
     WireResponse,
     decode_response,
@@ -32,8 +35,10 @@ EARLIEST_YEAR: Final = 1980  # before any electronic form; earlier is a default 
 CLOCK_SKEW: Final = timedelta(hours=24)  # a form may come from a clock that is off, or from the next day's side
 
 # FHIR's dateTime, to the day or finer; that the numbers exist is checked by reading them
-_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))?")
+_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))?", re.ASCII)
 _STATUS = {status.value: status for status in FormStatus}
+_FINISHED = frozenset({FormStatus.COMPLETED, FormStatus.AMENDED})
+_CLIENT = Rater.CLIENT
 _RATER_OF = {
     "Patient": Rater.CLIENT,
     "Practitioner": Rater.THERAPIST,
@@ -116,24 +121,25 @@ class Forms:
             self._by_url.setdefault(f"Questionnaire/{questionnaire['id']}", site)
         return True
 
-    def read(self, line: bytes, place: str, now: datetime, base: str = "") -> Reading:
+    def read(self, line: bytes, place: str, now: datetime, base: str = "", number: int = 0) -> Reading:
         """Return what one QuestionnaireResponse is.
 
-        line: its JSON.  place: where it stands, named in a parked record without a usable id.
+        line: its JSON.  place, number: where it stands (a file and a line of it), named in a parked record
+        without a usable id.
         now: the run's clock, aware.  base: the server's address, to know its own absolute references.
         """
-        wire: WireResponse | None = None
+        wire: WireResponse | PlainResponse | None = None
         try:
             wire = decode_response(line)
             return self._read(wire, line, now, base)
         except ParkItem as fault:
-            reference = (
-                f"QuestionnaireResponse/{wire.id}" if wire is not None and FHIR_ID.fullmatch(wire.id or "") else place
-            )
+            reference = f"{place}:{number}" if number else place
+            if wire is not None and FHIR_ID.fullmatch(wire.id or ""):
+                reference = f"QuestionnaireResponse/{wire.id}"
             concern = self._concern_in_wreck(line, now, base) if wire is None else None
             return Parked(reference, fault.code, f"{fault.message} {fault.hint}".strip(), concern)
 
-    def reader_of(self, wire: WireResponse) -> FormReader:
+    def reader_of(self, wire: WireResponse | PlainResponse) -> FormReader:
         """Return the reader for a response; raises ParkItem FA208 or FA217 where there is none."""
         canonical = wire.questionnaire or ""
         url, _, version = canonical.partition("|")
@@ -141,7 +147,8 @@ class Forms:
         if reader is None and "/Questionnaire/" in url:
             reader = self._by_url.get("Questionnaire/" + url.rpartition("/")[2]) if not url.startswith("http") else None
         if reader is None:
-            reader = self._by_codes(item.link_id.rpartition("/")[2] for item in flat(wire.item))
+            items = wire.item if isinstance(wire, PlainResponse) else flat(wire.item)
+            reader = self._by_codes(item.link_id.rpartition("/")[2] for item in items)
         if reader is None:
             raise ParkItem(
                 "FA208", "the questionnaire is not known.", "Add the instrument, or an alias for its canonical."
@@ -164,7 +171,7 @@ class Forms:
             return None
         return ranked[0][1]
 
-    def _read(self, wire: WireResponse, line: bytes, now: datetime, base: str) -> Reading:
+    def _read(self, wire: WireResponse | PlainResponse, line: bytes, now: datetime, base: str) -> Reading:
         if wire.resource_type != "QuestionnaireResponse":
             raise ParkItem("FA204", "not a QuestionnaireResponse.", "Only QuestionnaireResponses are scored.")
         status = _STATUS.get(wire.status or "")
@@ -178,12 +185,15 @@ class Forms:
         if status is FormStatus.ENTERED_IN_ERROR:
             return Withdrawal(reference, _subject(wire.subject, base))
         reader = self.reader_of(wire)
-        read = reader.read_answers(wire.item)
+        read = reader.read_plain(wire.item) if isinstance(wire, PlainResponse) else None
+        if read is None:
+            general = wire.widened() if isinstance(wire, PlainResponse) else wire
+            read = reader.read_answers(general.item)
         try:
             subject = _subject(wire.subject, base)
         except ParkItem as fault:
             return Parked(reference, fault.code, f"{fault.message} {fault.hint}")
-        finished = status in (FormStatus.COMPLETED, FormStatus.AMENDED)
+        finished = status in _FINISHED
         encounter = local(wire.encounter.reference or "", base) if wire.encounter else ""
         try:
             when = moment(wire.authored, now)
@@ -199,10 +209,14 @@ class Forms:
         assert when is not None  # noqa: S101 - narrows the type
         return _response(wire, reader, read, reference, key, status, subject, encounter, when, base)
 
+    def is_concern(self, form: Response) -> bool:
+        """Return whether a clinician should look at a readable form."""
+        critical = self._critical[form.instrument]
+        return bool(critical) and concern_kind(critical, form.answers) is not None
+
     def concern_of(self, form: Response) -> Concern | None:
         """Return the reason for a clinician to look at a readable form, if there is one."""
-        critical = self._critical[form.instrument]
-        kind = concern_kind(critical, form.answers) if critical else None
+        kind = concern_kind(self._critical[form.instrument], form.answers)
         if kind is None:
             return None
         title = self._instruments[form.instrument].title
@@ -246,17 +260,17 @@ def moment(authored: str | None, now: datetime) -> datetime:
             when = datetime.fromisoformat(authored.replace(":60", ":59") if ":60" in authored else authored)
     except (ValueError, OverflowError):
         raise ParkItem("FA207", "authored is not a date that exists.", "Correct it at the source.") from None
-    if when.year < EARLIEST_YEAR or when > now + CLOCK_SKEW:
+    # moments of different zones compare slowly, so only those of these days are
+    if when.year < EARLIEST_YEAR or (when.toordinal() >= now.toordinal() - 1 and when > now + CLOCK_SKEW):
         raise ParkItem("FA207", "authored lies in the future or before 1980.", "Correct it at the source.")
     return when
 
 
 def _response(
-    wire: WireResponse, reader: FormReader, read: Answers, reference: str, key: str, status: FormStatus,
+    wire: WireForm, reader: FormReader, read: Answers, reference: str, key: str, status: FormStatus,
     subject: str, encounter: str, when: datetime, base: str,
 ) -> Response:  # fmt: skip
-    source = local(wire.source.reference or "", base) if wire.source else ""
-    author = local(wire.author.reference or "", base) if wire.author else ""
+    source, author = _who(wire.source, wire, subject, base), _who(wire.author, wire, subject, base)
     return Response(
         key,
         reference,
@@ -276,16 +290,27 @@ def _response(
     )
 
 
+def _who(named: WireReference | None, wire: WireForm, subject: str, base: str) -> str:
+    """Return a reference of this store; most forms name their client again, which needs no second look."""
+    if named is None:
+        return ""
+    if wire.subject is not None and named.reference == wire.subject.reference:
+        return subject
+    return local(named.reference or "", base)
+
+
 def _rater(instrument: Instrument, subject: str, source: str, author: str) -> Rater:
     """Return who answered. `author` may be a transcriber, so it counts only where it is a proxy."""
+    if source == subject:
+        return _CLIENT
     if source:
-        if source.startswith("Patient/") and source != subject:
+        if source.startswith("Patient/"):
             return Rater.PROXY
         return _RATER_OF.get(source.partition("/")[0], instrument.rater)
     return Rater.PROXY if author.startswith("RelatedPerson/") else instrument.rater
 
 
-def _identity(wire: WireResponse, line: bytes) -> tuple[str, str]:
+def _identity(wire: WireForm, line: bytes) -> tuple[str, str]:
     """Return reference and key. Without an id, the identifier or else the content itself is the key."""
     if wire.id is not None:
         if FHIR_ID.fullmatch(wire.id) is None:
@@ -297,7 +322,12 @@ def _identity(wire: WireResponse, line: bytes) -> tuple[str, str]:
 
 
 def _subject(subject: WireReference | None, base: str) -> str:
-    reference = local(subject.reference or "", base) if subject else ""
+    return _client((subject.reference or "") if subject else "", base)
+
+
+@lru_cache(maxsize=16_384)  # a client comes again, and a clinic has fewer of them; 3 MB
+def _client(named: str, base: str) -> str:
+    reference = local(named, base)
     if not reference.startswith("Patient/"):
         raise ParkItem("FA206", "no subject that is a Patient of this store.", "A score without a client goes nowhere.")
     return reference

@@ -1,12 +1,13 @@
 """Scores to Observations, and stored Observations back to scores.
 
-Everything that does not change from form to form is encoded once per instrument (`orjson.Fragment`).
+Everything that does not change from form to form is encoded once per instrument; a form adds only what is its own.
 Shapes follow US Core Screening & Assessments and the person-centred-outcomes score profile: the panel has
 no value, members hang on it, every Observation names the version of the response that it rests on.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,6 +17,7 @@ import orjson
 
 from fhir_alliance.core.keys import PANEL, score_key
 from fhir_alliance.core.model import (
+    Band,
     Cleared,
     Code,
     Family,
@@ -31,8 +33,10 @@ from fhir_alliance.core.model import (
     Write,
     WriteMode,
 )
+from fhir_alliance.core.scoring import Plan
 from fhir_alliance.fhir import identifiers as ids
 
+_AMENDED = FormStatus.AMENDED  # looking a member up costs more than comparing it
 _CONFIDENTIAL = frozenset({"U", "L", "M", "N", "R", "V"})
 _SURVEY = {"coding": [{"system": ids.OBSERVATION_CATEGORY, "code": "survey"}]}
 # US Core's own code for mental health; alliance is no health status, so that USCDI queries do not leak it.
@@ -46,9 +50,23 @@ def _fragment(value: Any) -> orjson.Fragment:
     return orjson.Fragment(orjson.dumps(value))
 
 
-def _joined(own: dict[str, Any], head: bytes) -> bytes:
-    """Return one JSON object of an Observation's own elements and the encoded ones that it shares."""
-    return orjson.dumps(own)[:-1] + b"," + head[1:]
+class _Opening:
+    """The start of an Observation's JSON, encoded once: all but the key, which stands in it twice."""
+
+    def __init__(self, **elements: Any) -> None:
+        self._until_id = b'{"resourceType":"Observation","id":"'
+        identifier = b'"identifier":[{"system":' + orjson.dumps(ids.SCORE) + b',"value":"'
+        self._until_identifier = b'",' + orjson.dumps(elements)[1:-1] + b"," + identifier
+
+    def of(self, key: str) -> bytes:
+        """Return the opening for a key (hexadecimal, so it needs no escaping); the object is still open."""
+        name = key.encode()
+        return b"".join((self._until_id, name, self._until_identifier, name, b'"}]'))
+
+
+def _inner(elements: dict[str, Any]) -> bytes:
+    """Return encoded elements to follow others inside an object that is still open."""
+    return b"," + orjson.dumps(elements)[1:-1]
 
 
 def coding(code: Code) -> dict[str, str]:
@@ -88,46 +106,40 @@ class Emitter:
     def __init__(self, instrument: Instrument, *, with_items: bool = False) -> None:
         """with_items: also one Observation per answered item; never for alliance forms."""
         self._instrument = instrument
-        # by plain text: hashing an enumeration member costs more than the whole look-up
         self._category = {
-            rater.value: _fragment([_SURVEY, _CATEGORY[instrument.family], _rated_by(rater)]) for rater in Rater
+            rater: _fragment([_SURVEY, _CATEGORY[instrument.family], _rated_by(rater)]) for rater in Rater
         }
-        self._panel_meta = self._meta(ids.PANEL_PROFILE)
-        self._panel_code = _fragment({"coding": [coding(c) for c in panel_codes(instrument)], "text": instrument.title})
+        panel_code = {"coding": [coding(c) for c in panel_codes(instrument)], "text": instrument.title}
+        self._panel = _Opening(meta=self._meta(ids.PANEL_PROFILE), code=panel_code)
         self._scales = {
             scale.id: _ScaleParts(instrument, scale, self._meta(_profile(scale))) for scale in instrument.scales
         }
         scored = {item for scale in instrument.scales for item in scale.items}
         wanted = with_items and instrument.family is Family.OUTCOME
         self._items = [item for item in instrument.items if item.link_id in scored] if wanted else []
-        self._item_meta = _fragment({"security": labels(instrument.labels)})
+        self._item_meta = {"security": labels(instrument.labels)}
 
-    def _meta(self, profile: str) -> orjson.Fragment:
-        return _fragment({"profile": [profile], "security": labels(self._instrument.labels)})
+    def _meta(self, profile: str) -> dict[str, Any]:
+        return {"profile": [profile], "security": labels(self._instrument.labels)}
 
     def observations(self, cleared: Cleared, scores: Sequence[Score]) -> list[tuple[str, bytes]]:
         """Return key and JSON of each Observation: the panel first, then one per score."""
         form = cleared.form
-        head = orjson.dumps(self._head(form))
+        head = b"," + orjson.dumps(self._head(form))[1:]  # closes the object that it is added to
         bodies = [(score.key, self._score(head, form, score)) for score in scores]
         if self._items:
             bodies += self._item_observations(head, form)
         key = score_key(form.key, form.instrument, PANEL, form.rater)
-        panel = {
-            "resourceType": "Observation",
-            "id": key,
-            "meta": self._panel_meta,
-            "identifier": [{"system": ids.SCORE, "value": key}],
-            "code": self._panel_code,
-            "hasMember": [{"reference": f"Observation/{member}"} for member, _ in bodies],
-        }
-        return [(key, _joined(panel, head)), *bodies]
+        members = '"},{"reference":"Observation/'.join([member for member, _ in bodies])
+        panel = b"".join((self._panel.of(key), _MEMBERS, members.encode(), b'"}]', head))
+        bodies.insert(0, (key, panel))
+        return bodies
 
     def _head(self, form: Response) -> dict[str, Any]:
         """Return what all Observations of a form share; encoded once."""
         head: dict[str, Any] = {
-            "status": "amended" if form.status is FormStatus.AMENDED else "final",
-            "category": self._category[str(form.rater)],
+            "status": "amended" if form.status is _AMENDED else "final",
+            "category": self._category[form.rater],
             "subject": {"reference": form.subject},
             "effectiveDateTime": form.authored,
             "derivedFrom": [_source(form)],
@@ -142,30 +154,27 @@ class Emitter:
 
     def _score(self, head: bytes, form: Response, score: Score) -> bytes:
         parts = self._scales[score.scale]
-        body: dict[str, Any] = {
-            "resourceType": "Observation",
-            "id": score.key,
-            "meta": parts.meta,
-            "identifier": [{"system": ids.SCORE, "value": score.key}],
-            "code": parts.code,
-            "method": parts.prorated if score.prorated else parts.complete,
-        }
         value = score.value
+        if score.answered == score.asked and not form.remarks and not form.totals:
+            ready = parts.ready.get(value)
+            if ready is not None:
+                return parts.complete.of(score.key) + ready + head
+        opening = (parts.prorated if score.prorated else parts.complete).of(score.key)
         notes = form.remarks
+        more: dict[str, Any] = {}
+        said = b""
         if isinstance(value, NoValue):
-            body["dataAbsentReason"] = {"coding": [{"system": ids.DATA_ABSENT, "code": value.code}]}
+            more["dataAbsentReason"] = {"coding": [{"system": ids.DATA_ABSENT, "code": value.code}]}
             notes = (value.note[0].upper() + value.note[1:] + ".", *notes)
         else:
-            body["valueQuantity"] = {"value": _json_number(value), **_UNIT}
-            if score.band is not None:
-                body["interpretation"] = parts.bands[score.band.code]
+            said = parts.said(value, score.band)
         if score.answered < score.asked:
-            body["component"] = [_answered(score)]
+            more["component"] = [_answered(score)]
         if form.totals:
             notes += _stale_totals(form, score)
         if notes:
-            body["note"] = [{"text": text} for text in notes]
-        return _joined(body, head)
+            more["note"] = [{"text": text} for text in notes]
+        return b"".join((opening, said, _inner(more) if more else b"", head))
 
     def _item_observations(self, head: bytes, form: Response) -> list[tuple[str, bytes]]:
         found = []
@@ -173,35 +182,43 @@ class Emitter:
             point = form.answers.get(item.link_id)
             if isinstance(point, (int, Decimal)):
                 key = score_key(form.key, form.instrument, f"item:{item.link_id}", form.rater)
-                body: dict[str, Any] = {"resourceType": "Observation", "id": key, "meta": self._item_meta}
-                body["identifier"] = [{"system": ids.SCORE, "value": key}]
-                body["code"] = {"coding": [coding(c) for c in _item_codes(self._instrument, item)]}
-                found.append((key, _joined(body | _item_value(item, point), head)))
+                code = {"coding": [coding(c) for c in _item_codes(self._instrument, item)]}
+                opening = _Opening(meta=self._item_meta, code=code)
+                found.append((key, opening.of(key) + _item_value(item, point) + head))
         return found
 
 
 class _ScaleParts:
     """The parts of a score's Observation that are the same for every form."""
 
-    def __init__(self, instrument: Instrument, scale: Scale, meta: orjson.Fragment) -> None:
-        self.meta = meta
-        self.code = _fragment({"coding": [coding(c) for c in scale_codes(instrument, scale)], "text": scale.title})
-        self.complete = self._method(instrument, scale, prorated=False)
-        self.prorated = self._method(instrument, scale, prorated=True)
-        self.bands = {
-            band.code: _fragment(
-                [{"coding": [{"system": ids.BANDS, "code": band.code, "display": band.label}], "text": band.label}]
-            )
-            for band in scale.bands
-        }
+    def __init__(self, instrument: Instrument, scale: Scale, meta: dict[str, Any]) -> None:
+        code = {"coding": [coding(c) for c in scale_codes(instrument, scale)], "text": scale.title}
+        self.complete, self.prorated = (
+            _Opening(meta=meta, code=code, method=self._method(instrument, scale, prorated=prorated))
+            for prorated in (False, True)
+        )
+        self._bands = {band.code: _inner({"interpretation": [self._interpretation(band)]}) for band in scale.bands}
+        band_of = Plan(scale, {item.link_id: item for item in instrument.items}).band_of
+        points = range(math.ceil(scale.low), math.floor(scale.high) + 1)
+        self.ready: dict[Any, bytes] = {value: self.said(value, band_of(value)) for value in points}
+
+    def said(self, value: Number, band: Band | None) -> bytes:
+        """Return value and band; for whole numbers it is kept in `ready`."""
+        return _QUANTITY % _json_number(value) + (self._bands[band.code] if band is not None else b"")
 
     @staticmethod
-    def _method(instrument: Instrument, scale: Scale, *, prorated: bool) -> orjson.Fragment:
+    def _method(instrument: Instrument, scale: Scale, *, prorated: bool) -> dict[str, Any]:
         code = method_code(instrument, scale, prorated=prorated)
-        return _fragment({"coding": [{"system": code.system, "version": instrument.version, "code": code.code}]})
+        return {"coding": [{"system": code.system, "version": instrument.version, "code": code.code}]}
+
+    @staticmethod
+    def _interpretation(band: Band) -> dict[str, Any]:
+        return {"coding": [{"system": ids.BANDS, "code": band.code, "display": band.label}], "text": band.label}
 
 
 _UNIT = {"unit": "score", "system": ids.UCUM, "code": "{score}"}
+_MEMBERS = b',"hasMember":[{"reference":"Observation/'
+_QUANTITY = b',"valueQuantity":{"value":%b,' + orjson.dumps(_UNIT)[1:-1] + b"}"
 
 
 def observation_writes(emitted: Iterable[tuple[str, bytes]], form: Response) -> list[Write]:
@@ -323,14 +340,14 @@ def _item_codes(instrument: Instrument, item: Item) -> tuple[Code, ...]:
     return item.codes or (Code(ids.SCORES, f"{instrument.id}-item-{item.link_id.strip('/')}"),)
 
 
-def _item_value(item: Item, point: Number) -> dict[str, Any]:
+def _item_value(item: Item, point: Number) -> bytes:
     """Return the answer as it was given: its code where the item has one; points are not the value."""
     for option in item.options:
         if option.weight == point:
-            return {"valueCodeableConcept": {"coding": [coding(option.code)]}}
-    return {"valueQuantity": {"value": _json_number(point), **_UNIT}}
+            return _inner({"valueCodeableConcept": {"coding": [coding(option.code)]}})
+    return _QUANTITY % _json_number(point)
 
 
-def _json_number(value: Number) -> int | orjson.Fragment:
+def _json_number(value: Number) -> bytes:
     """Return the number as JSON writes it; a Decimal keeps its digits."""
-    return value if isinstance(value, int) else orjson.Fragment(f"{value:f}".encode())
+    return b"%d" % value if isinstance(value, int) else f"{value:f}".encode()

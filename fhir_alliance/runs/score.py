@@ -83,28 +83,30 @@ def score(
         summary.read += 1
         if not summary.read % 1000:
             watch(summary.read)
-        form = read(record.body, record.place, now)
+        form = read(record.body, record.source, now, number=record.line)
         if not isinstance(form, Response):
             _set_aside(form, summary)
             continue
-        summary.safety += desk.forms.concern_of(form) is not None
+        summary.safety += desk.forms.is_concern(form)
         cleared = gate(form, consents.get(form.subject, ()), policy, desk.data[form.instrument], now)
         if not isinstance(cleared, Cleared):
             summary.withheld += 1
             continue
         scores = desk.scorers[form.instrument].score(cleared)
         for _, body in desk.emitters[form.instrument].observations(cleared, scores):
-            out(body + b"\n")
+            out(body)
+            out(b"\n")
         count_scores(scores, summary)
     return summary
 
 
 def count_scores(scores: Sequence[Score], summary: Summary) -> None:
     """Count a form as scored when any of its scales has a value."""
-    if all(isinstance(score.value, NoValue) for score in scores):
-        summary.unscorable += 1
-    else:
-        summary.scored += 1
+    for score in scores:
+        if not isinstance(score.value, NoValue):
+            summary.scored += 1
+            return
+    summary.unscorable += 1
 
 
 def _set_aside(form: object, summary: Summary) -> None:

@@ -76,7 +76,7 @@ def read_page(page: Page, desk: Desk, store: Store, now: datetime, summary: Summ
     reading = Reading([], [], [], [])
     for record in page.records:
         summary.read += 1
-        form = desk.forms.read(record.body, record.place, now, store.base)
+        form = desk.forms.read(record.body, record.source, now, store.base, record.line)
         if isinstance(form, Response):
             reading.forms.append(form)
             concern = desk.forms.concern_of(form)

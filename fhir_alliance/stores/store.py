@@ -6,16 +6,24 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from fhir_alliance.core.model import Write
 from fhir_alliance.fhir.difference import Change, Known
 from fhir_alliance.stores.journal import Journal
 
 
-class Record(NamedTuple):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One resource as JSON, and where it stands (a file and line, or a server's reference)."""
 
-    place: str
+    source: str
     body: bytes
+    line: int = 0
+
+    @property
+    def place(self) -> str:
+        """The place in words, made only where somebody is told: a large file has a million lines."""
+        return f"{self.source}:{self.line}" if self.line else self.source
 
 
 class Page(NamedTuple):
