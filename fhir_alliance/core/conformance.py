@@ -38,7 +38,9 @@ def check(instrument: Instrument, cases: Iterable[Case]) -> tuple[Problem, ...]:
         return tuple(problems)
     scorer = Scorer(instrument)
     for scale, plan in zip(instrument.scales, scorer.plans, strict=True):
-        problems += [*_range(scale, plan, instrument), *_bands(scale), *_missing(scale, plan, instrument)]
+        problems += [*_formula(scale, plan), *_bands(scale)]
+        if scale.formula is not Formula.GOAL_ATTAINMENT:  # over any number of goals
+            problems += [*_range(scale, plan, instrument), *_missing(scale, plan, instrument)]
     for case in cases:
         problems += _case(case, scorer)
     return tuple(problems)
@@ -121,6 +123,21 @@ def _range(scale: Scale, plan: Plan, instrument: Instrument) -> Iterator[Problem
             yield Problem(f"scale {scale.id}", f"states {name} {stated}, but its answers give {_said(value)}")
 
 
+def _formula(scale: Scale, plan: Plan) -> Iterator[Problem]:
+    """Yield what a formula needs and does not have, or has and does not use."""
+    is_count, is_lookup = scale.formula is Formula.COUNT, scale.formula is Formula.LOOKUP
+    if set(scale.counts) != (set(scale.items) if is_count else set()):
+        yield Problem(f"scale {scale.id}", "states counts for other items than it counts")
+    if not set(scale.gate) <= set(scale.counts):
+        yield Problem(f"scale {scale.id}", "its gate names an item that it does not count")
+    if bool(scale.table) != is_lookup:
+        yield Problem(f"scale {scale.id}", "has a look-up without a table, or a table without a look-up")
+    if scale.factor != 1 and scale.formula is not Formula.MEAN:
+        yield Problem(f"scale {scale.id}", "has a factor, which only a mean uses")
+    if plan.is_of_goals and len(scale.items) != 1:
+        yield Problem(f"scale {scale.id}", "is about goals and does not name their rating alone")
+
+
 def _bands(scale: Scale) -> Iterator[Problem]:
     bands = sorted(scale.bands, key=lambda band: band.low)
     if not bands:
@@ -130,11 +147,15 @@ def _bands(scale: Scale) -> Iterator[Problem]:
     for before, after in pairwise(bands):
         if after.low <= before.high:
             yield Problem(f"scale {scale.id}", f"bands {before.code} and {after.code} overlap")
-        elif scale.formula is Formula.SUM and after.low != before.high + 1:
+        elif scale.formula in (Formula.SUM, Formula.COUNT) and _is_whole(before.high) and after.low != before.high + 1:
             yield Problem(f"scale {scale.id}", f"a gap between bands {before.code} and {after.code}")
     for band in bands:
         if band.low > band.high:
             yield Problem(f"scale {scale.id}", f"band {band.code} ends before it begins")
+
+
+def _is_whole(value: Number) -> bool:
+    return value == int(value)
 
 
 def _missing(scale: Scale, plan: Plan, instrument: Instrument) -> Iterator[Problem]:

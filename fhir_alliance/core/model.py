@@ -136,6 +136,10 @@ class Formula(StrEnum):
 
     SUM = "sum"
     MEAN = "mean"
+    COUNT = "count"
+    LOOKUP = "lookup"
+    PER_GOAL = "per-goal"
+    GOAL_ATTAINMENT = "goal-attainment"
 
 
 class Scale(msgspec.Struct, frozen=True):
@@ -143,6 +147,10 @@ class Scale(msgspec.Struct, frozen=True):
 
     low, high: the range of possible scores, in the scale's own points.
     decimals: places kept in a mean or a prorated sum.
+    factor: what a mean is multiplied by, as a scale's author reports it.
+    counts: of a count, the points from which each item counts.
+    gate: of a count, items of which one has to count, or else the result stands in its lowest band.
+    table: of a look-up, the score for each sum.
     """
 
     id: str
@@ -159,6 +167,10 @@ class Scale(msgspec.Struct, frozen=True):
     decimals: int = 2
     bands: tuple[Band, ...] = ()
     caseness: Threshold | None = None
+    factor: Number = 1
+    counts: dict[str, Number] = {}
+    gate: tuple[str, ...] = ()
+    table: dict[Number, Number] = {}
 
 
 class Family(StrEnum):
@@ -174,6 +186,18 @@ class Wording(StrEnum):
     SHIPPED = "shipped"
     OWN = "own"
     OVERLAY = "overlay"
+
+
+class GoalItems(msgspec.Struct, frozen=True):
+    """The linkIds of a form about a client's own goals: a repeating group, and in it the Goal and its rating.
+
+    goal: names the Goal resource.  rating: one of the instrument's items.  weight: optional, how much it counts.
+    """
+
+    group: str
+    goal: str
+    rating: str
+    weight: str = ""
 
 
 class Licence(msgspec.Struct, frozen=True):
@@ -206,9 +230,18 @@ class Instrument(msgspec.Struct, frozen=True):
     languages: tuple[str, ...] = ("en",)
     validated: bool = True
     recall: str = ""
+    goals: GoalItems | None = None
 
 
 # ------------------------------------------------------- Response, Cleared
+
+
+class GoalRating(msgspec.Struct, frozen=True, gc=False):
+    """One of the client's goals in a form: which Goal, how far it is reached in points, and how much it counts."""
+
+    goal: str
+    rating: Answer
+    weight: Number = 1
 
 
 class Response(msgspec.Struct, frozen=True, gc=False):
@@ -219,6 +252,7 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     authored: as written in the form; `when` is the same moment for ordering, in UTC.
     totals: totals that the form itself carries, by scale; compared with ours, never trusted.
     remarks: what a reader of the score should know about how the form was read.
+    goals: of a form about the client's own goals, each with its rating, in the form's order.
     """
 
     key: str
@@ -236,6 +270,7 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     answers: dict[str, Answer]
     totals: tuple[tuple[str, Number], ...] = ()
     remarks: tuple[str, ...] = ()
+    goals: tuple[GoalRating, ...] = ()
 
 
 class Cleared(msgspec.Struct, frozen=True, gc=False):
@@ -268,6 +303,7 @@ class Score(msgspec.Struct, frozen=True, gc=False):
 
     key: the business identifier, from response, scale and rater.
     answered, needed, asked: items answered, items the rule needs, items of the scale.
+    language: the form was answered in it; empty where unknown.  focus: the Goal that a rating is about.
     """
 
     key: str
@@ -284,6 +320,8 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     prorated: bool = False
     band: Band | None = None
     withdrawn: bool = False
+    language: str = ""
+    focus: str = ""
 
 
 # ----------------------------------------------------------- Finding, Review

@@ -230,12 +230,13 @@ def regular_review(
 
 def series_of(history: Iterable[Score], instruments: Mapping[str, Instrument]) -> list[Series]:
     """Return the history as series, oldest score first; withdrawn scores and those without a value are left out."""
-    grouped: dict[tuple[str, str, str, str], dict[str, Score]] = {}
+    grouped: dict[tuple[str, str, str, str, str], dict[str, Score]] = {}
     for score in history:
         if not score.withdrawn and not isinstance(score.value, NoValue) and score.instrument in instruments:
-            grouped.setdefault((score.subject, score.instrument, score.scale, score.rater), {})[score.key] = score
+            place = (score.subject, score.instrument, score.scale, score.rater, score.focus)
+            grouped.setdefault(place, {})[score.key] = score
     found = []
-    for (_, name, scale_id, _), scores in sorted(grouped.items()):
+    for (_, name, scale_id, *_), scores in sorted(grouped.items()):
         instrument = instruments[name]
         scale = next((scale for scale in instrument.scales if scale.id == scale_id), None)
         if scale is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from decimal import ROUND_HALF_UP, Decimal
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 
+import msgspec
+
+from fhir_alliance.core.goals import goal_attainment
 from fhir_alliance.core.keys import score_key
 from fhir_alliance.core.model import (
     Answer,
@@ -16,9 +19,11 @@ from fhir_alliance.core.model import (
     Missing,
     NoValue,
     Number,
+    Response,
     Scale,
     Score,
 )
+from fhir_alliance.core.points import rounded
 
 
 class Scorer:
@@ -30,13 +35,13 @@ class Scorer:
         self.plans = tuple(Plan(scale, items) for scale in instrument.scales)
 
     def score(self, cleared: Cleared) -> tuple[Score, ...]:
-        """Return one score for each scale, in the order of the instrument's scales.
+        """Return one score for each scale, in the order of the instrument's scales; for a scale of goals one each.
 
         A score without a value holds a `NoValue` with the reason.
         """
         form = cleared.form
         instrument = self.instrument
-        scores = []
+        scores: list[Score] = []
         for plan in self.plans:
             value, answered, prorated, band = plan.evaluate(form.answers)
             scores.append(
@@ -54,19 +59,42 @@ class Scorer:
                     plan.asked,
                     prorated,
                     band,
+                    False,
+                    form.language,
                 )
             )
+            if plan.is_of_goals:
+                scores += _of_goals(form, plan, scores.pop())
         return tuple(scores)
+
+
+def _of_goals(form: Response, plan: Plan, blank: Score) -> Iterator[Score]:
+    """Yield the scores on a client's own goals; a form without any goal has one score that says so.
+
+    blank: the score of the scale, still without what the goals say.
+    """
+    if plan.formula is Formula.GOAL_ATTAINMENT or not form.goals:
+        value = goal_attainment(form.goals, plan.scale.decimals)
+        is_whole = not isinstance(value, NoValue)
+        band = plan.band_of(value) if not isinstance(value, NoValue) else None
+        yield msgspec.structs.replace(blank, value=value, answered=plan.asked if is_whole else 0, band=band)
+        return
+    for goal in form.goals:
+        found, answered, _, band = plan.evaluate({plan.scale.items[0]: goal.rating})
+        key = score_key(form.key, blank.instrument, f"{plan.scale_id}:{goal.goal}", form.rater)
+        yield msgspec.structs.replace(blank, key=key, value=found, answered=answered, band=band, focus=goal.goal)
 
 
 class Plan:
     """A scale compiled once per instrument, so that nothing is looked up per response."""
 
     def __init__(self, scale: Scale, items: Mapping[str, Item]) -> None:
+        self.scale = scale
         self.scale_id = scale.id
+        self.formula = scale.formula
+        self.is_of_goals = scale.formula in (Formula.PER_GOAL, Formula.GOAL_ATTAINMENT)
         self.asked = len(scale.items)
         self.needed = self.asked - scale.missing.max_missing
-        self._scale = scale
         self._items = scale.items
         # A reversed item is mirrored in its own range: low + high - points.
         self._mirror = {i: items[i].low + items[i].high for i in scale.items if i in scale.reversed}
@@ -86,7 +114,11 @@ class Plan:
         if answered == 0 or answered < self.needed:
             return self._no_value(answers, answered), answered, False, None
         value = self._value(answers, answered)
-        return value, answered, answered < self.asked, self.band_of(value)
+        if isinstance(value, NoValue):
+            return value, answered, False, None
+        shut = self.scale.gate and not any(self._counts(item, answers) for item in self.scale.gate)
+        band = self._bands[0] if shut and self._bands else self.band_of(value)
+        return value, answered, answered < self.asked, band
 
     def band_of(self, value: Number) -> Band | None:
         """Return the band that holds the value; between two bands of whole points, the lower one."""
@@ -97,22 +129,26 @@ class Plan:
             reached = band
         return reached
 
-    def _value(self, answers: Mapping[str, Answer], answered: int) -> Number:
+    def _value(self, answers: Mapping[str, Answer], answered: int) -> Number | NoValue:
         """Return the score of an answered form, mirrored and prorated as the scale says."""
+        if self.formula is Formula.COUNT:
+            return sum(self._counts(item, answers) for item in self._items)
         total: Number = 0
         for item in self._items:
             point = answers.get(item)
             if isinstance(point, (int, Decimal)):
                 total += self._mirror[item] - point if item in self._mirror else point
-        if self._scale.formula is Formula.MEAN:
-            return self._rounded(Decimal(total) / answered)
-        if answered == self.asked:
-            return total
-        return self._rounded(Decimal(total) * self.asked / answered)
+        if self.formula is Formula.MEAN:
+            return rounded(Decimal(total) * self.scale.factor / answered, self.scale.decimals)
+        if answered < self.asked:
+            total = rounded(Decimal(total) * self.asked / answered, self.scale.decimals)
+        if self.formula is Formula.LOOKUP:
+            return self.scale.table.get(total, NoValue("error", f"a sum of {total} is not in the scale's table"))
+        return total
 
-    def _rounded(self, value: Decimal) -> Number:
-        exact = value.quantize(Decimal(1).scaleb(-self._scale.decimals), ROUND_HALF_UP)
-        return int(exact) if exact == int(exact) else exact.normalize()
+    def _counts(self, item: str, answers: Mapping[str, Answer]) -> bool:
+        point = answers.get(item)
+        return isinstance(point, (int, Decimal)) and point >= self.scale.counts[item]
 
     def _no_value(self, answers: Mapping[str, Answer], answered: int) -> NoValue:
         reasons = [answers.get(item, Missing.UNANSWERED) for item in self._items]

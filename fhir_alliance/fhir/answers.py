@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from fhir_alliance.core.model import Answer, Instrument, Item, Missing, Number
+from fhir_alliance.core.model import Answer, GoalItems, GoalRating, Instrument, Item, Missing, Number
 from fhir_alliance.errors import ParkItem
-from fhir_alliance.fhir.identifiers import LOINC, WEIGHT_URLS
+from fhir_alliance.fhir.identifiers import LOINC, WEIGHT_URLS, local
 from fhir_alliance.fhir.wire import PlainItem, WireAnswer, WireCoding, WireExtension, WireItem
 
 MAX_ITEMS: Final = 5000
@@ -102,6 +102,8 @@ class FormReader:
         read = Answers()
         items = self.items
         answers = read.points
+        if self.instrument.goals is not None:
+            wire_items = self._read_goals(self.instrument.goals, wire_items, read)
         for wire in flat(wire_items):
             entry = items.get(wire.link_id)
             if entry is None:
@@ -119,6 +121,24 @@ class FormReader:
                 if point is not Missing.UNANSWERED:
                     answers[link_id] = point
         return read
+
+    def _read_goals(self, names: GoalItems, wire_items: Iterable[WireItem], read: Answers) -> list[WireItem]:
+        """Take in the groups about the client's own goals; return the other items."""
+        others = []
+        for wire in wire_items:
+            if wire.link_id != names.group:
+                others.append(wire)
+                continue
+            inner = {item.link_id: item for item in wire.item}
+            entry = self.items[names.rating]
+            try:
+                rating = self._point(entry, inner.get(names.rating, WireItem(names.rating)), read)
+                weight = _goal_weight(inner.get(names.weight))
+            except ParkItem as fault:
+                read.fault(names.rating, fault.code, fault.message, fault.hint)
+                continue
+            read.goals += (GoalRating(_goal_named(inner.get(names.goal)) or f"#{len(read.goals) + 1}", rating, weight),)
+        return others
 
     def _read_other(self, wire: WireItem, read: Answers) -> None:
         """Take note of a total that the form carries; park an answered item that the form does not have."""
@@ -190,6 +210,7 @@ class Answers(msgspec.Struct, gc=False):
     totals: list[tuple[str, Number]] = []
     remarks: tuple[str, ...] = ()
     broken: set[str] = set()
+    goals: tuple[GoalRating, ...] = ()
     trouble: ParkItem | None = None
 
     def fault(self, link_id: str, code: str, message: str, hint: str) -> None:
@@ -202,6 +223,24 @@ class Answers(msgspec.Struct, gc=False):
         """Keep a remark once."""
         if text not in self.remarks:
             self.remarks += (text,)
+
+
+def _goal_named(wire: WireItem | None) -> str:
+    """Return the Goal that a group names by reference, or "" where it only uses the client's words."""
+    answer = wire.answer[0] if wire is not None and wire.answer else None
+    named = answer.value_reference.reference if answer is not None and answer.value_reference is not None else None
+    reference = local(named or "")
+    return reference if reference.startswith("Goal/") else ""
+
+
+def _goal_weight(wire: WireItem | None) -> Number:
+    """Return how much a goal counts; one where the form does not say. Raises ParkItem FA212."""
+    if wire is None or not wire.answer:
+        return 1
+    weight = _number(wire.answer[0])
+    if weight is None or weight <= 0:
+        raise ParkItem("FA212", f'item "{_shown(wire.link_id)}" is not a weight above zero.', "Correct the weight.")
+    return weight
 
 
 def flat(items: Iterable[WireItem], depth: int = 0) -> list[WireItem]:

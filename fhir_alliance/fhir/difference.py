@@ -17,7 +17,7 @@ CANONICAL: Final = "canonical"  # in place of an identifier system: the resource
 
 # What makes an Observation another one. Servers add and normalise other elements as they like.
 _CONTENT = (
-    "code", "category", "subject", "encounter", "effectiveDateTime", "performer", "valueQuantity",
+    "code", "category", "subject", "focus", "encounter", "effectiveDateTime", "performer", "valueQuantity",
     "valueCodeableConcept", "dataAbsentReason", "interpretation", "note", "method", "component",
 )  # fmt: skip
 _STANDS_FOR = {"final": ("final", "corrected", "amended"), "amended": ("amended",)}

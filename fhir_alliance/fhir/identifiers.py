@@ -30,6 +30,7 @@ GOAL_REVIEW_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-goal-review-t
 SAFETY_REVIEW_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-safety-review-task"
 
 LOINC: Final = "http://loinc.org"
+LANGUAGES: Final = "urn:ietf:bcp:47"
 UCUM: Final = "http://unitsofmeasure.org"
 V3: Final = "http://terminology.hl7.org/CodeSystem/v3-"
 CONFIDENTIALITY: Final = V3 + "Confidentiality"

@@ -36,6 +36,7 @@ CLOCK_SKEW: Final = timedelta(hours=24)  # a form may come from a clock that is 
 
 # FHIR's dateTime, to the day or finer; that the numbers exist is checked by reading them
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))?", re.ASCII)
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 _STATUS = {status.value: status for status in FormStatus}
 _FINISHED = frozenset({FormStatus.COMPLETED, FormStatus.AMENDED})
 _CLIENT = Rater.CLIENT
@@ -281,12 +282,13 @@ def _response(
         _rater(reader.instrument, subject, source, author),
         source or author,
         encounter,
-        wire.language or "",
+        _language(wire.language),
         wire.authored or "",
         when,
         read.points,
         tuple(read.totals),
         read.remarks,
+        read.goals,
     )
 
 
@@ -308,6 +310,11 @@ def _rater(instrument: Instrument, subject: str, source: str, author: str) -> Ra
             return Rater.PROXY
         return _RATER_OF.get(source.partition("/")[0], instrument.rater)
     return Rater.PROXY if author.startswith("RelatedPerson/") else instrument.rater
+
+
+def _language(said: str | None) -> str:
+    """Return the language that the form was answered in, or "" where what it says is no language tag."""
+    return said if said and _LANGUAGE.fullmatch(said) else ""
 
 
 def _identity(wire: WireForm, line: bytes) -> tuple[str, str]:

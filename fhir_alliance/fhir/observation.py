@@ -117,6 +117,7 @@ class Emitter:
         scored = {item for scale in instrument.scales for item in scale.items}
         wanted = with_items and instrument.family is Family.OUTCOME
         self._items = [item for item in instrument.items if item.link_id in scored] if wanted else []
+        self._languages: dict[str, bytes] = {}
         self._item_meta = {"security": labels(instrument.labels)}
 
     def _meta(self, profile: str) -> dict[str, Any]:
@@ -155,10 +156,11 @@ class Emitter:
     def _score(self, head: bytes, form: Response, score: Score) -> bytes:
         parts = self._scales[score.scale]
         value = score.value
-        if score.answered == score.asked and not form.remarks and not form.totals:
+        spoken = self._spoken(form.language) if form.language else b""
+        if score.answered == score.asked and not form.remarks and not form.totals and not score.focus:
             ready = parts.ready.get(value)
             if ready is not None:
-                return parts.complete.of(score.key) + ready + head
+                return b"".join((parts.complete.of(score.key), ready, spoken, head))
         opening = (parts.prorated if score.prorated else parts.complete).of(score.key)
         notes = form.remarks
         more: dict[str, Any] = {}
@@ -169,12 +171,21 @@ class Emitter:
         else:
             said = parts.said(value, score.band)
         if score.answered < score.asked:
-            more["component"] = [_answered(score)]
+            more["component"] = [_answered(score), *([_language(form.language)] if form.language else [])]
+            spoken = b""
+        if score.focus.startswith("Goal/"):
+            more["focus"] = [{"reference": score.focus}]
         if form.totals:
             notes += _stale_totals(form, score)
         if notes:
             more["note"] = [{"text": text} for text in notes]
-        return b"".join((opening, said, _inner(more) if more else b"", head))
+        return b"".join((opening, said, spoken, _inner(more) if more else b"", head))
+
+    def _spoken(self, language: str) -> bytes:
+        """Return the component that says in which language the form was answered, encoded once for each."""
+        if language not in self._languages:
+            self._languages[language] = _inner({"component": [_language(language)]})
+        return self._languages[language]
 
     def _item_observations(self, head: bytes, form: Response) -> list[tuple[str, bytes]]:
         found = []
@@ -264,7 +275,9 @@ def _stored_score(resource: Mapping[str, Any], key: str, instrument: Instrument,
     method = ((resource.get("method") or {}).get("coding") or [{}])[0]
     said = {c.get("code") for concept in resource.get("category") or () for c in concept.get("coding") or ()}
     asked = len(scale.items)
-    answered = next((int(c.get("valueInteger", asked)) for c in resource.get("component") or ()), asked)
+    components = _components(resource)
+    answered = int(components.get("items-answered", {}).get("valueInteger", asked))
+    spoken = (components.get("language", {}).get("valueCodeableConcept") or {}).get("coding") or [{}]
     value, band = _stored_value(resource, scale)
     return Score(
         key,
@@ -281,7 +294,19 @@ def _stored_score(resource: Mapping[str, Any], key: str, instrument: Instrument,
         str(method.get("code", "")).endswith("-prorated"),
         band,
         resource.get("status") == "entered-in-error",
+        str(spoken[0].get("code", "")),
+        str(((resource.get("focus") or [{}])[0]).get("reference", "")),
     )
+
+
+def _components(resource: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the components by our code for them."""
+    return {
+        coding.get("code", ""): component
+        for component in resource.get("component") or ()
+        for coding in (component.get("code") or {}).get("coding") or ()
+        if coding.get("system") == ids.TERMS
+    }
 
 
 def _stored_value(resource: Mapping[str, Any], scale: Scale) -> tuple[Number | NoValue, Any]:
@@ -323,6 +348,11 @@ def _source(form: Response) -> dict[str, Any]:
 
 def _answered(score: Score) -> dict[str, Any]:
     return {"code": {"coding": [{"system": ids.TERMS, "code": "items-answered"}]}, "valueInteger": score.answered}
+
+
+def _language(language: str) -> dict[str, Any]:
+    value = {"coding": [{"system": ids.LANGUAGES, "code": language}]}
+    return {"code": {"coding": [{"system": ids.TERMS, "code": "language"}]}, "valueCodeableConcept": value}
 
 
 def _stale_totals(form: Response, score: Score) -> tuple[str, ...]:

@@ -64,6 +64,7 @@ class WireAnswer(Wire):
     value_integer: int | None = None
     value_decimal: Decimal | None = None
     value_quantity: WireQuantity | None = None
+    value_reference: WireReference | None = None
     value_string: str | None = None
     item: tuple[WireItem, ...] = ()
 

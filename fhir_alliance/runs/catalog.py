@@ -123,6 +123,7 @@ def load_instrument(folder: Path) -> tuple[Instrument, dict[str, Any]]:
         (str(questionnaire.get("language", "en")),),
         file.validated,
         file.recall,
+        file.goals.noun() if file.goals else None,
     ), questionnaire
 
 

@@ -19,6 +19,7 @@ from fhir_alliance.core.model import (
     Direction,
     Family,
     Formula,
+    GoalItems,
     Licence,
     Missing,
     MissingRule,
@@ -93,6 +94,10 @@ class ScalePart(_Strict):
     missing: MissingPart
     band: tuple[BandPart, ...] = ()
     caseness: ThresholdPart | None = None
+    factor: Decimal = Field(Decimal(1), gt=0)
+    counts: dict[str, Decimal] = {}
+    gate: tuple[str, ...] = ()
+    table: dict[Decimal, Decimal] = {}
 
     def noun(self) -> Scale:
         """Return the scale."""
@@ -111,6 +116,10 @@ class ScalePart(_Strict):
             self.decimals,
             tuple(Band(b.code, b.label, whole(b.low), whole(b.high), b.source) for b in self.band),
             Threshold(whole(self.caseness.at), self.caseness.source) if self.caseness else None,
+            whole(self.factor),
+            {item: whole(at) for item, at in self.counts.items()},
+            self.gate,
+            {whole(raw): whole(value) for raw, value in self.table.items()},
         )
 
 
@@ -126,6 +135,19 @@ class CriticalPart(_Strict):
         return Critical(self.at_least, self.source)
 
 
+class GoalsPart(_Strict):
+    """The linkIds of a form about the client's own goals."""
+
+    group: str
+    goal: str
+    rating: str
+    weight: str = ""
+
+    def noun(self) -> GoalItems:
+        """Return the names."""
+        return GoalItems(self.group, self.goal, self.rating, self.weight)
+
+
 class ScoringFile(_Strict):
     """The whole of `scoring.toml`. Items and their points stand in `questionnaire.json`."""
 
@@ -139,7 +161,8 @@ class ScoringFile(_Strict):
     labels: tuple[str, ...] = ("R", "PSY")
     licence: LicencePart
     critical: tuple[CriticalPart, ...] = ()
-    scale: tuple[ScalePart, ...] = Field(min_length=1)
+    goals: GoalsPart | None = None
+    scale: tuple[ScalePart, ...] = ()
 
 
 class CasePart(_Strict):
