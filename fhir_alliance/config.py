@@ -73,6 +73,21 @@ class ReviewSection(_Section):
     safety_due_hours: int = Field(24, ge=1)
 
 
+class OrderedForm(_Section):
+    """How often one form is asked for."""
+
+    instrument: str
+    every_days: int = Field(ge=1)
+    due_days: int = Field(7, ge=1)
+
+
+class OrderSection(_Section):
+    """Which forms clients are asked to answer, and how often."""
+
+    with_sync: bool = False
+    form: tuple[OrderedForm, ...] = ()
+
+
 class WriteSection(_Section):
     """What is written besides scores."""
 
@@ -90,6 +105,7 @@ class Config(_Section):
     rules: RulesSection = RulesSection()
     review: ReviewSection = ReviewSection()
     write: WriteSection = WriteSection()
+    order: OrderSection = OrderSection()
 
 
 def load_config(path: Path | None, environment: Mapping[str, str] = os.environ) -> Config:
@@ -111,7 +127,9 @@ def load_config(path: Path | None, environment: Mapping[str, str] = os.environ) 
     for name, value in environment.items():
         section, divider, key = name.removeprefix(PREFIX).lower().partition("__")
         if name.startswith(PREFIX) and divider:
-            content.setdefault(section, {})[key] = value
+            keys = content.setdefault(section, {})
+            if isinstance(keys, dict):  # a section that is none is told by the model
+                keys[key] = value
     try:
         return Config.model_validate(content)
     except ValidationError as error:
@@ -172,4 +190,13 @@ safety_due_hours = 24
 [write]
 # One Observation per answered item as well. Never for alliance forms.
 item_observations = false
+
+[order]
+# Ask clients to answer forms: fhir-alliance order, or with every sync. A care plan's own timing for a form outranks
+# this; a Flag "fewer-forms" pauses all forms of a client.
+with_sync = false
+# [[order.form]]
+# instrument = "phq-9"
+# every_days = 14
+# due_days = 7
 """

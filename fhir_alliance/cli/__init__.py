@@ -5,6 +5,7 @@ Everything heavy is imported inside the commands, so that `--help` answers at on
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from typing import Any
 import click
 
 from fhir_alliance import __version__
+from fhir_alliance.cli.change import change
 from fhir_alliance.cli.demo import demo
 from fhir_alliance.cli.init import init
 from fhir_alliance.cli.instruments import instruments
+from fhir_alliance.cli.order import order
 from fhir_alliance.cli.publish import publish
 from fhir_alliance.cli.score import score
 from fhir_alliance.cli.sync import sync
@@ -41,7 +44,10 @@ class _Program(click.Group):
         except AllianceError as error:
             click.echo(f"{error}", err=True)
             ctx.exit(int(error.exit))
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except BrokenPipeError:  # the reader of our output has gone, as in `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(int(Exit.DONE))
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
             # A traceback or message could quote a patient's data: only the kind and the place are told.
@@ -73,14 +79,10 @@ def program(ctx: click.Context, config: Path | None, verbose: bool) -> None:
     ctx.obj = config
 
 
-for command in (demo, init, instruments, publish, score, sync):
+for command in (change, demo, init, instruments, order, publish, score, sync):
     program.add_command(command)
 
 
 def main() -> None:
     """Run the command line."""
-    try:
-        program(prog_name="fhir-alliance")
-    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
-        sys.stderr.close()
-        sys.exit(0)
+    program(prog_name="fhir-alliance")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 from fhir_alliance.cli.options import dry_run_option, json_option, store_option
@@ -13,11 +15,26 @@ from fhir_alliance.cli.options import dry_run_option, json_option, store_option
 @json_option
 @click.pass_context
 def publish(ctx: click.Context, location: str, dry_run: bool, as_json: bool) -> None:
-    """Put Questionnaires, profiles, code systems and value sets into the store."""
-    from fhir_alliance.cli.options import catalog_of, configuration, opened, report
+    """Put Questionnaires, profiles, code systems, value sets and maps into the store.
+
+    A Questionnaire in a new version is put beside the older ones, which are then retired; none is overwritten or
+    deleted.
+    """
+    from fhir_alliance.cli.options import catalog_of, configuration, messages, opened
     from fhir_alliance.runs.publish import publish as run
+    from fhir_alliance.runs.publish import stop_at_conflicts
+    from fhir_alliance.views.publish import plan_table, publish_text
 
     config = configuration(ctx)
     with opened(location, config, dry_run=dry_run) as (store, journal):
         summary = run(store, catalog_of(config), journal, dry_run=dry_run)
-    report(ctx, summary, "Publish", as_json=as_json, dry_run=dry_run)
+    counts = summary.as_object() | {"retired": dict(sorted(summary.retired.items()))}
+    console = messages()
+    if dry_run:
+        steps = sorted(summary.steps, key=lambda step: step.state.rank)
+        console.print(plan_table((step.state.value, step.version, step.url, step.what) for step in steps))
+    console.print(publish_text(counts, summary.refused, dry_run=dry_run))
+    if as_json:
+        click.echo(json.dumps(counts | ({"dry_run": True} if dry_run else {})))
+    stop_at_conflicts(summary.steps)
+    ctx.exit(int(summary.exit))

@@ -26,8 +26,9 @@ def sync(ctx: click.Context, location: str, parked_file: Path | None, dry_run: b
     from datetime import UTC, datetime
 
     from fhir_alliance.cli.options import catalog_of, configuration, opened, progress, report
+    from fhir_alliance.runs.order import order
     from fhir_alliance.runs.parked import write_parked
-    from fhir_alliance.runs.policy import policy_of
+    from fhir_alliance.runs.policy import cadences_of, policy_of
     from fhir_alliance.runs.sync import sync as run
     from fhir_alliance.stores.folder import FolderStore
     from fhir_alliance.stores.opening import state_folder
@@ -35,7 +36,10 @@ def sync(ctx: click.Context, location: str, parked_file: Path | None, dry_run: b
     config = configuration(ctx)
     with opened(location, config, dry_run=dry_run) as (store, journal), progress("Syncing") as watch:
         catalog = catalog_of(config)
-        summary = run(store, catalog, journal, policy_of(config), datetime.now(UTC), dry_run=dry_run, watch=watch)
+        now = datetime.now(UTC)
+        summary = run(store, catalog, journal, policy_of(config), now, dry_run=dry_run, watch=watch)
+        if config.order.with_sync:
+            summary.join(order(store, catalog, journal, cadences_of(config, catalog), now, dry_run=dry_run))
         if not dry_run:
             beside = store.folder if isinstance(store, FolderStore) else state_folder(store, config)
             write_parked(parked_file or beside / "parked.ndjson", summary.parked)

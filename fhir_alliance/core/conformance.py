@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from itertools import pairwise
 
 import msgspec
 
-from fhir_alliance.core.model import Answer, Code, Formula, Instrument, Item, NoValue, Number, Scale
+from fhir_alliance.core.model import Answer, Code, Direction, Formula, Instrument, NoValue, Number, Scale
+from fhir_alliance.core.outcomes import ends
 from fhir_alliance.core.scoring import Plan, Scorer
 
 LOINC = "http://loinc.org"
+_MAX_SUMS = 10_000
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -25,10 +27,11 @@ class Case(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Something to mend: where, and what."""
+    """Something to mend: where, and what. is_error: False for something that is only to be known."""
 
     place: str
     what: str
+    is_error: bool = True
 
 
 def check(instrument: Instrument, cases: Iterable[Case]) -> tuple[Problem, ...]:
@@ -38,8 +41,8 @@ def check(instrument: Instrument, cases: Iterable[Case]) -> tuple[Problem, ...]:
         return tuple(problems)
     scorer = Scorer(instrument)
     for scale, plan in zip(instrument.scales, scorer.plans, strict=True):
-        problems += [*_formula(scale, plan), *_bands(scale)]
-        if scale.formula is not Formula.GOAL_ATTAINMENT:  # over any number of goals
+        problems += [*_formula(scale, plan), *_bands(scale), *_unreachable(scale, instrument)]
+        if scale.formula not in (Formula.GOAL_ATTAINMENT, Formula.EXPRESSION):  # over any number of goals, or a form
             problems += [*_range(scale, plan, instrument), *_missing(scale, plan, instrument)]
     for case in cases:
         problems += _case(case, scorer)
@@ -82,6 +85,8 @@ def _sources(instrument: Instrument) -> Iterator[Problem]:
         numbers |= {f"band {band.code}": band.source for band in scale.bands}
         if scale.caseness is not None:
             numbers["caseness"] = scale.caseness.source
+        known = ((name, getattr(scale.change, name)) for name in scale.change.__struct_fields__)
+        numbers |= {name: number.source for name, number in known if number is not None}
         for name, source in numbers.items():
             if not source.strip():
                 yield Problem(f"scale {scale.id}", f"{name} has no source")
@@ -107,18 +112,10 @@ def has_check_digit(code: Code) -> bool:
     return (10 - total % 10) % 10 == int(digit)
 
 
-def _ends(scale: Scale, items: Mapping[str, Item], *, high: bool) -> dict[str, Answer]:
-    """Return the answers that give the scale's lowest or highest score."""
-    return {
-        link_id: items[link_id].high if high != (link_id in scale.reversed) else items[link_id].low
-        for link_id in scale.items
-    }
-
-
 def _range(scale: Scale, plan: Plan, instrument: Instrument) -> Iterator[Problem]:
     items = {item.link_id: item for item in instrument.items}
     for name, stated, high in (("low", scale.low, False), ("high", scale.high, True)):
-        value = plan.evaluate(_ends(scale, items, high=high))[0]
+        value = plan.evaluate(ends(scale, items, high=high))[0]
         if value != stated:
             yield Problem(f"scale {scale.id}", f"states {name} {stated}, but its answers give {_said(value)}")
 
@@ -134,6 +131,12 @@ def _formula(scale: Scale, plan: Plan) -> Iterator[Problem]:
         yield Problem(f"scale {scale.id}", "has a look-up without a table, or a table without a look-up")
     if scale.factor != 1 and scale.formula is not Formula.MEAN:
         yield Problem(f"scale {scale.id}", "has a factor, which only a mean uses")
+    if scale.formula in (Formula.LINEAR, Formula.EXPRESSION):
+        yield Problem(
+            f"scale {scale.id}", f"the formula {scale.formula.value} is read from a Questionnaire, not stated"
+        )
+    if scale.higher_is is Direction.UNKNOWN:
+        yield Problem(f"scale {scale.id}", "does not say what a higher score means")
     if plan.is_of_goals and len(scale.items) != 1:
         yield Problem(f"scale {scale.id}", "is about goals and does not name their rating alone")
 
@@ -154,13 +157,31 @@ def _bands(scale: Scale) -> Iterator[Problem]:
             yield Problem(f"scale {scale.id}", f"band {band.code} ends before it begins")
 
 
+def _unreachable(scale: Scale, instrument: Instrument) -> Iterator[Problem]:
+    """Yield the bands that no complete form can reach, where the possible sums can be counted."""
+    items = {item.link_id: item for item in instrument.items}
+    asked = [items[link_id] for link_id in scale.items]
+    if scale.formula is not Formula.SUM or scale.missing.max_missing or not all(item.options for item in asked):
+        return
+    sums: set[Number] = {0}
+    for item in asked:
+        worth = {option.weight for option in item.options}
+        mirrored = {item.low + item.high - points for points in worth} if item.link_id in scale.reversed else worth
+        sums = {total + points for total in sums for points in mirrored}
+        if len(sums) > _MAX_SUMS:
+            return
+    for band in scale.bands:
+        if not any(band.low <= total <= band.high for total in sums):
+            yield Problem(f"scale {scale.id}", f"no answers reach the band {band.code}, {band.low} to {band.high}")
+
+
 def _is_whole(value: Number) -> bool:
     return value == int(value)
 
 
 def _missing(scale: Scale, plan: Plan, instrument: Instrument) -> Iterator[Problem]:
     items = {item.link_id: item for item in instrument.items}
-    full = _ends(scale, items, high=True)
+    full = ends(scale, items, high=True)
     if scale.missing.max_missing >= len(scale.items):
         yield Problem(f"scale {scale.id}", "its missing rule would score an empty form")
         return

@@ -19,6 +19,7 @@ from fhir_alliance.core.model import Cleared, Code, Response, Withheld
 
 TREAT = "TREAT"
 MAX_DEPTH = 16
+_STATUSES = frozenset({"draft", "proposed", "active", "rejected", "inactive", "entered-in-error"})
 
 # v3-ActReason as HL7 publishes it with FHIR R4: what stands below TREAT, and what stands above it.
 _NARROWER = {TREAT: frozenset({"CLINTRL", "COC", "ETREAT", "BTG", "ERTREAT", "POPHLTH"})}
@@ -111,7 +112,7 @@ def gate(
 
 def judge(record: ConsentRecord, subject: str, purpose: str, datum: Datum, now: datetime) -> Verdict:
     """Return what one Consent says about the request; SILENT where it does not apply."""
-    if record.unreadable or record.subject != subject:
+    if record.unreadable or record.subject != subject or record.status not in _STATUSES or not record.scope:
         return Verdict.UNDECIDED
     if record.status != "active" or record.scope != "patient-privacy":
         return Verdict.SILENT
@@ -124,7 +125,7 @@ def judge(record: ConsentRecord, subject: str, purpose: str, datum: Datum, now: 
 
 def _evaluate(rule: Provision, inherited: str, purpose: str, datum: Datum, now: datetime, depth: int) -> Verdict:
     """Return the decision of a rule and its exceptions: a nested deny wins, then a nested permit, then itself."""
-    if depth > MAX_DEPTH or (depth > 0 and rule.type not in ("permit", "deny")):
+    if depth > MAX_DEPTH or rule.type not in (("permit", "deny") if depth else ("permit", "deny", "")):
         return Verdict.UNDECIDED  # R4 requires a type in every nested rule
     own = rule.type or inherited
     if not _matches(rule, own, purpose, datum, now):
@@ -140,13 +141,20 @@ def _evaluate(rule: Provision, inherited: str, purpose: str, datum: Datum, now: 
 
 def _matches(rule: Provision, own: str, purpose: str, datum: Datum, now: datetime) -> bool:
     """Return whether all populated element kinds fit the request."""
+    forbids = own == "deny"
     if not _in_force(rule, now):
         return False
-    if rule.purposes and not rule.purposes & _purposes(purpose, own == "deny"):
+    if rule.purposes and not rule.purposes & _purposes(purpose, forbids):
         return False
-    if rule.classes and not rule.classes & datum.classes:
-        return False
-    return not rule.codes or bool(rule.codes & datum.codes)
+    if rule.classes and not (rule.classes & datum.classes or (forbids and any(":" in name for name in rule.classes))):
+        return False  # a profile is not looked up here: it may forbid, but never permit
+    return not rule.codes or bool(rule.codes & datum.codes) or (forbids and _may_mean(rule.codes, datum))
+
+
+def _may_mean(codes: frozenset[tuple[str, str]], datum: Datum) -> bool:
+    """Return whether a code without a system has the letters of one of the datum's."""
+    names = {code for _, code in datum.codes}
+    return any(not system and code in names for system, code in codes)
 
 
 def _purposes(purpose: str, forbids: bool) -> frozenset[str]:

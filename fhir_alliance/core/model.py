@@ -78,10 +78,14 @@ class Option(msgspec.Struct, frozen=True):
 
 
 class Critical(msgspec.Struct, frozen=True):
-    """An answer of `at_least` points, or none at all, asks for a clinician's review."""
+    """An answer of `at_least` points, or none at all, asks for a clinician's review.
+
+    asked_if: another item; where its answer is worth no points, the form skips this one, and none is expected.
+    """
 
     at_least: Number
     source: str
+    asked_if: str = ""
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -89,6 +93,7 @@ class Item(msgspec.Struct, frozen=True):
 
     low, high: the smallest and largest number of points an answer can be worth.
     codes: the item's own codes (LOINC where one exists); a response may use them as linkIds.
+    repeats: several answers may be ticked; their points add up.
     """
 
     link_id: str
@@ -98,6 +103,7 @@ class Item(msgspec.Struct, frozen=True):
     high: Number = 0
     whole: bool = True
     critical: Critical | None = None
+    repeats: bool = False
 
 
 class MissingRule(msgspec.Struct, frozen=True):
@@ -129,6 +135,7 @@ class Direction(StrEnum):
 
     WORSE = "worse"
     BETTER = "better"
+    UNKNOWN = "unknown"  # a site's own form does not say; nothing is judged by it
 
 
 class Formula(StrEnum):
@@ -140,17 +147,59 @@ class Formula(StrEnum):
     LOOKUP = "lookup"
     PER_GOAL = "per-goal"
     GOAL_ATTAINMENT = "goal-attainment"
+    LINEAR = "linear"
+    EXPRESSION = "expression"
+
+
+class Sourced(msgspec.Struct, frozen=True):
+    """A published number: where it is from, of whom it holds, and how well that was checked."""
+
+    value: Number
+    source: str
+    population: str = ""
+    confidence: str = ""
+
+
+class Norm(msgspec.Struct, frozen=True):
+    """Mean and standard deviation of a population, in the scale's points."""
+
+    mean: Number
+    sd: Number
+    source: str
+    population: str = ""
+    confidence: str = ""
+
+
+class ChangeNumbers(msgspec.Struct, frozen=True):
+    """What is published on change in one scale. An absent number is not known, and nothing stands in for it.
+
+    sd, reliability: of first scores in a clinical sample.  reliable_change, minimal_change: in points.
+    functional, clinical: the populations that a cut-off lies between.
+    remission_below: in points.  response_percent: the change toward better that counts as a response.
+    """
+
+    sd: Sourced | None = None
+    reliability: Sourced | None = None
+    reliable_change: Sourced | None = None
+    minimal_change: Sourced | None = None
+    functional: Norm | None = None
+    clinical: Norm | None = None
+    remission_below: Sourced | None = None
+    response_percent: Sourced | None = None
 
 
 class Scale(msgspec.Struct, frozen=True):
     """A total or subscale: which items, how they add up, and what the result can be.
 
-    low, high: the range of possible scores, in the scale's own points.
+    low, high: the range of possible scores, in the scale's own points; both 0 where an answer has no bounds.
     decimals: places kept in a mean or a prorated sum.
     factor: what a mean is multiplied by, as a scale's author reports it.
     counts: of a count, the points from which each item counts.
     gate: of a count, items of which one has to count, or else the result stands in its lowest band.
     table: of a look-up, the score for each sum.
+    change: what is published on change in it.
+    coefficients, constant: of a linear score, what each item's points are multiplied by, and what is added.
+    An expression is evaluated where the form is read; its value comes with the response (`Response.computed`).
     """
 
     id: str
@@ -171,6 +220,9 @@ class Scale(msgspec.Struct, frozen=True):
     counts: dict[str, Number] = {}
     gate: tuple[str, ...] = ()
     table: dict[Number, Number] = {}
+    change: ChangeNumbers = ChangeNumbers()
+    coefficients: dict[str, Number] = {}
+    constant: Number = 0
 
 
 class Family(StrEnum):
@@ -253,6 +305,8 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     totals: totals that the form itself carries, by scale; compared with ours, never trusted.
     remarks: what a reader of the score should know about how the form was read.
     goals: of a form about the client's own goals, each with its rating, in the form's order.
+    computed: by scale, what the expressions of a site's own Questionnaire give, or why they give nothing.
+    edition: the instrument's id and version under which it was read; empty for the current one.
     """
 
     key: str
@@ -271,6 +325,8 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     totals: tuple[tuple[str, Number], ...] = ()
     remarks: tuple[str, ...] = ()
     goals: tuple[GoalRating, ...] = ()
+    computed: dict[str, Number | NoValue] = {}
+    edition: str = ""
 
 
 class Cleared(msgspec.Struct, frozen=True, gc=False):

@@ -16,10 +16,10 @@ import msgspec
 
 from fhir_alliance.core.keys import finding_key
 from fhir_alliance.core.model import (
-    Band,
     Direction,
     Family,
     Finding,
+    Formula,
     Instrument,
     Level,
     NoValue,
@@ -129,10 +129,12 @@ def caseness_crossing(series: Series, settings: RuleSettings) -> Finding | None:
     if len(series.scores) < 2:
         return None
     scale = series.scale
-    first, before, last = (_points(series.scores[i]) for i in (0, -2, -1))
-    for place in (_is_case, _band):
+    if scale.formula is Formula.COUNT:  # the same answers counted another way are no news of their own
+        return None
+    first, before, last = (series.scores[i] for i in (0, -2, -1))
+    for place in (_is_case, _band_code):
         if place(scale, last) not in (place(scale, first), place(scale, before)):
-            worse = (last > first) == (scale.higher_is is Direction.WORSE)
+            worse = (_points(last) > _points(first)) == (scale.higher_is is Direction.WORSE)
             words = _crossing_words(scale, first, last) if place is _is_case else _band_words(scale, first, last)
             return _finding(CASENESS, series, words, AGENDA["worse" if worse else "better"])
     return None
@@ -239,9 +241,14 @@ def series_of(history: Iterable[Score], instruments: Mapping[str, Instrument]) -
     for (_, name, scale_id, *_), scores in sorted(grouped.items()):
         instrument = instruments[name]
         scale = next((scale for scale in instrument.scales if scale.id == scale_id), None)
-        if scale is not None:
+        if scale is not None and not _is_nameless(scale, scores.values()):
             found.append(Series(instrument, scale, tuple(sorted(scores.values(), key=lambda s: (s.when, s.key)))))
     return found
+
+
+def _is_nameless(scale: Scale, scores: Iterable[Score]) -> bool:
+    """Return whether the scores are about goals that have no name of their own, and so cannot be followed."""
+    return scale.formula is Formula.PER_GOAL and not any(score.focus.startswith("Goal/") for score in scores)
 
 
 def _finding(rule: Rule, series: Series, sentence: str, agenda: tuple[str, ...]) -> Finding:
@@ -258,26 +265,27 @@ def _points(score: Score) -> Number:
     return score.value
 
 
-def _is_case(scale: Scale, points: Number) -> bool | None:
-    """Return whether the points are at caseness, or None where the scale has no line."""
+def _is_case(scale: Scale, score: Score) -> bool | None:
+    """Return whether a score is at caseness, or None where the scale has no line."""
     if scale.caseness is None:
         return None
+    points = _points(score)
     return points >= scale.caseness.at if scale.higher_is is Direction.WORSE else points <= scale.caseness.at
 
 
-def _band(scale: Scale, points: Number) -> Band | None:
-    return next((band for band in reversed(scale.bands) if band.low <= points), None)
+def _band_code(scale: Scale, score: Score) -> str:
+    return score.band.code if score.band is not None else ""
 
 
-def _crossing_words(scale: Scale, first: Number, last: Number) -> str:
+def _crossing_words(scale: Scale, first: Score, last: Score) -> str:
     side = "has reached" if _is_case(scale, last) else "is no longer at"
     line = scale.caseness.at if scale.caseness else ""
-    return f"{scale.title} is {last} and {side} the caseness line of {line}; the first score was {first}."
-
-
-def _band_words(scale: Scale, first: Number, last: Number) -> str:
-    before, now = _band(scale, first), _band(scale, last)
     return (
-        f"{scale.title} is {last} ({now.label if now else 'no band'}); "
-        f"the first score was {first} ({before.label if before else 'no band'})."
+        f"{scale.title} is {_points(last)} and {side} the caseness line of {line}; "
+        f"the first score was {_points(first)}."
     )
+
+
+def _band_words(scale: Scale, first: Score, last: Score) -> str:
+    before, now = (score.band.label if score.band is not None else "no band" for score in (first, last))
+    return f"{scale.title} is {_points(last)} ({now}); the first score was {_points(first)} ({before})."

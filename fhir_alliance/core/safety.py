@@ -47,7 +47,7 @@ def concern_kind(
     """
     found = None
     for item in critical:
-        kind = _kind_of(item, answers.get(item.link_id), unreadable, finished)
+        kind = _kind_of(item, answers, unreadable, finished)
         if kind is ConcernKind.ANSWERED:
             return kind  # what was said outweighs what was not
         if found is None or kind is ConcernKind.UNANSWERED:
@@ -55,9 +55,13 @@ def concern_kind(
     return found
 
 
-def _kind_of(item: Item, answer: Answer | None, unreadable: Collection[str], finished: bool) -> ConcernKind | None:
+def _kind_of(
+    item: Item, answers: Mapping[str, Answer], unreadable: Collection[str], finished: bool
+) -> ConcernKind | None:
+    answer = answers.get(item.link_id)
     if item.link_id in unreadable:
         return ConcernKind.UNREADABLE
     if isinstance(answer, (int, Decimal)):
         return ConcernKind.ANSWERED if item.critical is not None and answer >= item.critical.at_least else None
-    return ConcernKind.UNANSWERED if finished else None
+    is_skipped = item.critical is not None and item.critical.asked_if and answers.get(item.critical.asked_if) == 0
+    return ConcernKind.UNANSWERED if finished and not is_skipped else None

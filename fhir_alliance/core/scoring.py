@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from operator import ge
 
 import msgspec
 
@@ -63,8 +64,9 @@ class Scorer:
                     form.language,
                 )
             )
-            if plan.is_of_goals:
-                scores += _of_goals(form, plan, scores.pop())
+            if plan.is_special:
+                blank = scores.pop()
+                scores += _of_goals(form, plan, blank) if plan.is_of_goals else [_of_expression(form, plan, blank)]
         return tuple(scores)
 
 
@@ -82,7 +84,19 @@ def _of_goals(form: Response, plan: Plan, blank: Score) -> Iterator[Score]:
     for goal in form.goals:
         found, answered, _, band = plan.evaluate({plan.scale.items[0]: goal.rating})
         key = score_key(form.key, blank.instrument, f"{plan.scale_id}:{goal.goal}", form.rater)
-        yield msgspec.structs.replace(blank, key=key, value=found, answered=answered, band=band, focus=goal.goal)
+        focus = goal.goal if goal.goal.startswith("Goal/") else ""
+        yield msgspec.structs.replace(blank, key=key, value=found, answered=answered, band=band, focus=focus)
+
+
+def _of_expression(form: Response, plan: Plan, blank: Score) -> Score:
+    """Return the score that the form's own expression gives; where too little is answered, there is none.
+
+    blank: the score of the scale without it: answered, or not, as the scale's rule asks.
+    """
+    if blank.answered == 0 or blank.answered < plan.needed:
+        return blank
+    value = form.computed.get(plan.scale_id, NoValue("error", "the form's expression was not evaluated"))
+    return msgspec.structs.replace(blank, value=value)
 
 
 class Plan:
@@ -93,6 +107,7 @@ class Plan:
         self.scale_id = scale.id
         self.formula = scale.formula
         self.is_of_goals = scale.formula in (Formula.PER_GOAL, Formula.GOAL_ATTAINMENT)
+        self.is_special = self.is_of_goals or scale.formula is Formula.EXPRESSION
         self.asked = len(scale.items)
         self.needed = self.asked - scale.missing.max_missing
         self._items = scale.items
@@ -100,6 +115,7 @@ class Plan:
         self._mirror = {i: items[i].low + items[i].high for i in scale.items if i in scale.reversed}
         self._bands = tuple(sorted(scale.bands, key=lambda band: band.low))
         self._is_plain_sum = scale.formula is Formula.SUM and not self._mirror
+        self._lines = tuple(scale.counts.values()) if tuple(scale.counts) == scale.items else ()
 
     def evaluate(self, answers: Mapping[str, Answer]) -> tuple[Number | NoValue, int, bool, Band | None]:
         """Return the value or the reason for none, the items answered, whether prorated, and the band."""
@@ -110,15 +126,25 @@ class Plan:
                 pass  # something is missing, and a gap is never a zero: the long way round
             else:
                 return total, self.asked, False, self.band_of(total)
+        elif self._lines:
+            try:
+                total = sum(map(ge, map(answers.get, self._items), self._lines))  # type: ignore[arg-type]
+            except TypeError:
+                pass
+            else:
+                return total, self.asked, False, self._band_behind_gate(total, answers)
         answered = sum(isinstance(answers.get(item), (int, Decimal)) for item in self._items)
         if answered == 0 or answered < self.needed:
             return self._no_value(answers, answered), answered, False, None
         value = self._value(answers, answered)
         if isinstance(value, NoValue):
             return value, answered, False, None
+        return value, answered, answered < self.asked, self._band_behind_gate(value, answers)
+
+    def _band_behind_gate(self, value: Number, answers: Mapping[str, Answer]) -> Band | None:
+        """Return the band of the value; where none of the gate's items counts, the lowest one."""
         shut = self.scale.gate and not any(self._counts(item, answers) for item in self.scale.gate)
-        band = self._bands[0] if shut and self._bands else self.band_of(value)
-        return value, answered, answered < self.asked, band
+        return self._bands[0] if shut and self._bands else self.band_of(value)
 
     def band_of(self, value: Number) -> Band | None:
         """Return the band that holds the value; between two bands of whole points, the lower one."""
@@ -133,6 +159,10 @@ class Plan:
         """Return the score of an answered form, mirrored and prorated as the scale says."""
         if self.formula is Formula.COUNT:
             return sum(self._counts(item, answers) for item in self._items)
+        if self.formula is Formula.LINEAR:
+            return self._linear(answers)
+        if self.formula is Formula.EXPRESSION:
+            return NoValue("error", "an expression is evaluated where the form is read")
         total: Number = 0
         for item in self._items:
             point = answers.get(item)
@@ -145,6 +175,14 @@ class Plan:
         if self.formula is Formula.LOOKUP:
             return self.scale.table.get(total, NoValue("error", f"a sum of {total} is not in the scale's table"))
         return total
+
+    def _linear(self, answers: Mapping[str, Answer]) -> Number:
+        total = Decimal(self.scale.constant)
+        for item in self._items:
+            point = answers.get(item)
+            if isinstance(point, (int, Decimal)):
+                total += self.scale.coefficients.get(item, 1) * point
+        return rounded(total, self.scale.decimals)
 
     def _counts(self, item: str, answers: Mapping[str, Answer]) -> bool:
         point = answers.get(item)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -18,8 +18,14 @@ from fhir_alliance.errors import ParkItem
 from fhir_alliance.fhir.identifiers import LOINC, WEIGHT_URLS, local
 from fhir_alliance.fhir.wire import PlainItem, WireAnswer, WireCoding, WireExtension, WireItem
 
+if TYPE_CHECKING:
+    from fhir_alliance.fhir.sdc import SiteForm
+    from fhir_alliance.fhir.weights import Choice
+
 MAX_ITEMS: Final = 5000
 MAX_DEPTH: Final = 64
+
+YES_NO: Final = "http://terminology.hl7.org/CodeSystem/v2-0136"
 
 _ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _DECLINED = frozenset({"asked-declined"})
@@ -45,13 +51,20 @@ class FormReader:
         instrument: Instrument,
         questionnaire: Mapping[str, Any] | None = None,
         names: Mapping[str, str] | None = None,
+        offered: Mapping[str, Iterable[Choice]] | None = None,
+        site: SiteForm | None = None,
     ) -> None:
         """Compile the tables.
 
         questionnaire: the FHIR Questionnaire, for its linkIds that are not scored and its answer weights.
         names: a site's linkId to the instrument's; without it the instrument's own, and its LOINC codes.
+        offered: what a site's items offer, by its linkIds, where the Questionnaire itself does not say.
+        site: of a site's own instrument, what evaluates its expressions.
         """
         self.instrument = instrument
+        self.edition = f"{instrument.id}|{instrument.version}"
+        self.questionnaire = questionnaire or {}
+        self.site = site
         self.critical = tuple(item for item in instrument.items if item.critical is not None)
         self.items: dict[str, _ItemReader] = {}
         self._plain: dict[str, tuple[str, Mapping[str, tuple[str, Number]]]] = {}
@@ -59,15 +72,15 @@ class FormReader:
         self.unscored: set[str] = set()
         self._declined = {(code.system, code.code) for code in instrument.declined}
         by_id = {item.link_id: item for item in instrument.items}
-        weights = _site_weights(questionnaire) if questionnaire else {}
-        spelled = names or {spelling: item.link_id for item in instrument.items for spelling in _spellings(item)}
-        for spelling, link_id in spelled.items():
+        weights = _site_weights(self.questionnaire) if offered is None else _weights_of(offered)
+        self.names = names or {spelling: item.link_id for item in instrument.items for spelling in _spellings(item)}
+        for spelling, link_id in self.names.items():
             item = by_id[link_id]
             choices = {option.code.code: _Choice(option.code.system, option.weight) for option in item.options}
             choices.update(weights.get(spelling, {}))
             self.items[spelling] = _ItemReader(item, link_id, choices)
             self._plain[spelling] = (link_id, {code: (c.system, c.weight) for code, c in choices.items()})
-        self._note_unscored(questionnaire or {})
+        self._note_unscored(self.questionnaire)
 
     def _note_unscored(self, questionnaire: Mapping[str, Any]) -> None:
         """Remember linkIds that carry totals or are not scored, so that they are not taken for unknown ones."""
@@ -75,6 +88,8 @@ class FormReader:
             codes = [code.code for code in scale.codes if code.system == LOINC]
             for name in (*codes, *(f"/{code}" for code in codes), f"{self.instrument.id}-{scale.id}"):
                 self.totals.setdefault(name, scale.id)
+        if self.site is not None:
+            self.totals.update(self.site.totals)
         for item in walk(questionnaire.get("item", ())):
             link_id = item.get("linkId", "")
             self.unscored.update({link_id, link_id.lstrip("/"), f"/{link_id.lstrip('/')}"})
@@ -110,6 +125,12 @@ class FormReader:
                 self._read_other(wire, read)
                 continue
             link_id = entry.link_id
+            if wire.modifier_extension or any(answer.modifier_extension for answer in wire.answer):
+                read.fault(
+                    link_id, "FA214", f'item "{_shown(wire.link_id)}" carries a modifier that changes its meaning.',
+                    "Such records need a person.",
+                )  # fmt: skip
+                continue
             if link_id in answers or link_id in read.broken:
                 read.fault(link_id, "FA215", f'item "{_shown(wire.link_id)}" stands twice.', "Keep one.")
                 continue
@@ -156,12 +177,14 @@ class FormReader:
         """Return the points of one item, or why it has none; raises ParkItem where the answer is wrong."""
         name = _shown(wire.link_id)
         if len(wire.answer) > 1:
-            raise ParkItem("FA210", f'item "{name}" has {len(wire.answer)} answers.', "It takes one.")
+            if not entry.item.repeats:
+                raise ParkItem("FA210", f'item "{name}" has {len(wire.answer)} answers.', "It takes one.")
+            return self._points(entry, wire, read)
         absent = _absence(wire.extension)
         if not wire.answer:
             return absent or Missing.UNANSWERED
         answer = wire.answer[0]
-        coding = answer.value_coding
+        coding = answer.value_coding or _as_coding(answer, entry.item)
         absent = absent or _absence(answer.extension) or (_absence(coding.extension) if coding else None)
         if absent is not None:
             return absent
@@ -170,6 +193,16 @@ class FormReader:
         if (coding.system, coding.code) in self._declined:
             return Missing.DECLINED
         return self._coded(entry, coding, answer, name, read)
+
+    def _points(self, entry: _ItemReader, wire: WireItem, read: Answers) -> Answer:
+        """Return the points of all answers together; one that is missing makes the item missing."""
+        total: Number = 0
+        for answer in wire.answer:
+            point = self._point(entry, WireItem(wire.link_id, answer=(answer,)), read)
+            if isinstance(point, Missing):
+                return point
+            total += point
+        return total
 
     def _coded(self, entry: _ItemReader, coding: WireCoding, answer: WireAnswer, name: str, read: Answers) -> Number:
         stated = _stated_weights(coding.extension, answer.extension)
@@ -180,6 +213,8 @@ class FormReader:
             choice = None
         if choice is not None:
             stated.add(choice.weight)
+        if not stated and self.site is not None and coding.code in self.site.unscored.get(entry.link_id, ()):
+            raise ParkItem("FA219", f'item "{name}" has an answer without points.', "Give every answer a weight.")
         if not stated:
             raise ParkItem(
                 "FA211", f'item "{name}" has an answer code that the form does not offer.', "Check system and code."
@@ -297,13 +332,29 @@ def _site_weights(questionnaire: Mapping[str, Any]) -> dict[str, dict[str, _Choi
     return found
 
 
+def _weights_of(offered: Mapping[str, Iterable[Choice]]) -> dict[str, dict[str, _Choice]]:
+    return {
+        link_id: {choice.code: _Choice(choice.system, choice.points) for choice in choices if choice.points is not None}
+        for link_id, choices in offered.items()
+    }
+
+
+def _as_coding(answer: WireAnswer, item: Item) -> WireCoding | None:
+    """Return a yes, a no, or an answer that is offered as a text or number of its own, as the item's code for it."""
+    if answer.value_boolean is not None:
+        code = "Y" if answer.value_boolean else "N"
+        return next((WireCoding((), o.code.system, code) for o in item.options if o.code.system == YES_NO), None)
+    text = answer.value_string if answer.value_integer is None else str(answer.value_integer)
+    return next((WireCoding((), "", text) for o in item.options if not o.code.system and o.code.code == text), None)
+
+
 def _stated_weights(*groups: Iterable[WireExtension]) -> set[Number]:
     """Return the points that weight extensions in the response state."""
     return {
         whole(extension.value_decimal)
         for extensions in groups
         for extension in extensions
-        if extension.url in WEIGHT_URLS and extension.value_decimal is not None
+        if extension.url in WEIGHT_URLS and extension.value_decimal is not None and extension.value_decimal.is_finite()
     }
 
 
@@ -319,10 +370,11 @@ def _absence(extensions: Iterable[WireExtension]) -> Missing | None:
 def _number(answer: WireAnswer) -> Number | None:
     if answer.value_integer is not None:
         return answer.value_integer
-    if answer.value_decimal is not None:
-        return whole(answer.value_decimal)
-    if answer.value_quantity is not None and answer.value_quantity.value is not None:
-        return whole(answer.value_quantity.value)
+    exact = answer.value_decimal
+    if exact is None and answer.value_quantity is not None:
+        exact = answer.value_quantity.value
+    if exact is not None and exact.is_finite():
+        return whole(exact)
     return None
 
 

@@ -113,6 +113,8 @@ def _says_the_same(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool
         return False
     if _labels(stored) != _labels(wanted):
         return False
+    if len(stored.get("hasMember") or ()) != len(wanted.get("hasMember") or ()):  # the store names them its own way
+        return False
     return _same_source(stored.get("derivedFrom"), wanted.get("derivedFrom"))
 
 

@@ -11,6 +11,7 @@ BASE: Final = "https://fhir-alliance.org/fhir"
 SCORE: Final = f"{BASE}/sid/score"
 RESPONSE: Final = f"{BASE}/sid/response"
 REVIEW: Final = f"{BASE}/sid/review"
+REQUEST: Final = f"{BASE}/sid/request"
 EPISODE: Final = f"{BASE}/sid/episode"
 FINDING: Final = f"{BASE}/sid/finding"
 SOFTWARE: Final = f"{BASE}/sid/software"
@@ -28,6 +29,9 @@ SCORE_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-score"
 SUBSCALE_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-subscale"
 GOAL_REVIEW_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-goal-review-task"
 SAFETY_REVIEW_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-safety-review-task"
+
+# extensions
+TRANSLATION_STATUS: Final = f"{BASE}/StructureDefinition/translation-status"
 
 LOINC: Final = "http://loinc.org"
 LANGUAGES: Final = "urn:ietf:bcp:47"

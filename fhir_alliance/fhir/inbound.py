@@ -2,13 +2,16 @@
 
 One `Forms` is made per run. It holds a compiled reader for every way in which responses name an
 instrument: its canonical (with or without version), its aliases, a site's own Questionnaire, and, where
-all of these fail, the LOINC codes of its items.
+all of these fail, the LOINC codes of its items. A copy of the Questionnaire in the response counts as its
+canonical, as long as the two say the same.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
@@ -16,18 +19,18 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from fhir_alliance.core.keys import derived
-from fhir_alliance.core.model import FormStatus, Instrument, Rater, Response
+from fhir_alliance.core.model import FormStatus, Instrument, NoValue, Number, Rater, Response
 from fhir_alliance.core.safety import Concern, concern_kind
 from fhir_alliance.errors import ParkItem
-from fhir_alliance.fhir.answers import Answers, FormReader, flat, walk
-from fhir_alliance.fhir.identifiers import FHIR_ID, LOINC, local
+from fhir_alliance.fhir.answers import MAX_ITEMS, Answers, FormReader
+from fhir_alliance.fhir.identifiers import FHIR_ID, local
+from fhir_alliance.fhir.known_forms import KnownForms
 from fhir_alliance.fhir.wire import (
     PlainResponse,
     WireForm,
     WireReference,
     WireResponse,
     decode_response,
-    strict_json,
     tolerant_items,
 )
 
@@ -40,6 +43,7 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 _STATUS = {status.value: status for status in FormStatus}
 _FINISHED = frozenset({FormStatus.COMPLETED, FormStatus.AMENDED})
 _CLIENT = Rater.CLIENT
+_NOTHING: dict[str, Number | NoValue] = {}  # most forms have nothing computed; never changed
 _RATER_OF = {
     "Patient": Rater.CLIENT,
     "Practitioner": Rater.THERAPIST,
@@ -66,10 +70,14 @@ class Skipped(msgspec.Struct, frozen=True):
 
 
 class Withdrawal(msgspec.Struct, frozen=True):
-    """A form that was entered in error: whatever was derived from it is withdrawn."""
+    """A form that was entered in error: whatever was derived from it is withdrawn.
+
+    key: as of `Response`; names a form that has no reference.
+    """
 
     reference: str
     subject: str
+    key: str
 
 
 Reading: TypeAlias = Response | Withdrawal | Skipped | Parked
@@ -78,49 +86,19 @@ Reading: TypeAlias = Response | Withdrawal | Skipped | Parked
 class Forms:
     """All forms that a run can read."""
 
-    def __init__(self, instruments: Mapping[str, Instrument], questionnaires: Mapping[str, Mapping[str, Any]]) -> None:
-        """Compile readers. questionnaires: our own, by instrument id."""
-        self._instruments = instruments
-        self._critical = {
-            name: tuple(item for item in instrument.items if item.critical is not None)
-            for name, instrument in instruments.items()
-        }
-        self._by_url: dict[str, FormReader] = {}
-        self._own_url: dict[str, str] = {}
-        self._coded: list[tuple[frozenset[str], FormReader]] = []
-        for instrument in instruments.values():
-            reader = FormReader(instrument, questionnaires.get(instrument.id))
-            names = (f"Questionnaire/{name}" for name in (instrument.id, *instrument.also_known))
-            for url in (instrument.url, *instrument.aliases, *names):
-                self._by_url.setdefault(url, reader)
-            self._own_url[instrument.url] = instrument.version
-            codes = frozenset(code.code for item in instrument.items for code in item.codes if code.system == LOINC)
-            if codes:
-                self._coded.append((codes, reader))
+    def __init__(
+        self,
+        instruments: Mapping[str, Instrument],
+        questionnaires: Mapping[str, Mapping[str, Any]],
+        earlier: Sequence[tuple[Instrument, Mapping[str, Any]]] = (),
+    ) -> None:
+        """Compile readers.
 
-    def learn(self, questionnaire: Mapping[str, Any]) -> bool:
-        """Take in a site's Questionnaire whose items carry LOINC codes of an instrument; return whether it did."""
-        url = questionnaire.get("url") or (f"Questionnaire/{questionnaire['id']}" if questionnaire.get("id") else "")
-        if not isinstance(url, str) or not url or url in self._by_url:
-            return False
-        codes = {
-            item["linkId"]: coding["code"]
-            for item in walk(questionnaire.get("item", ()))
-            for coding in item.get("code", ())
-            if coding.get("system") == LOINC and "code" in coding and isinstance(item.get("linkId"), str)
-        }
-        reader = self._by_codes(codes.values())
-        if reader is None:
-            return False
-        own = {
-            code.code: item.link_id for item in reader.instrument.items for code in item.codes if code.system == LOINC
-        }
-        names = {link_id: own[code] for link_id, code in codes.items() if code in own}
-        site = FormReader(reader.instrument, questionnaire, names)
-        self._by_url[url] = site
-        if questionnaire.get("id"):
-            self._by_url.setdefault(f"Questionnaire/{questionnaire['id']}", site)
-        return True
+        questionnaires: our own, by instrument id.
+        earlier: versions beside the current ones, each with its Questionnaire.
+        """
+        self.known = KnownForms(instruments, questionnaires, earlier)
+        self.learn = self.known.learn
 
     def read(self, line: bytes, place: str, now: datetime, base: str = "", number: int = 0) -> Reading:
         """Return what one QuestionnaireResponse is.
@@ -132,47 +110,15 @@ class Forms:
         wire: WireResponse | PlainResponse | None = None
         try:
             wire = decode_response(line)
-            return self._read(wire, line, now, base)
+            return self._read(wire, line, f"{place}:{number}" if number else place, now, base)
         except ParkItem as fault:
             reference = f"{place}:{number}" if number else place
             if wire is not None and FHIR_ID.fullmatch(wire.id or ""):
                 reference = f"QuestionnaireResponse/{wire.id}"
-            concern = self._concern_in_wreck(line, now, base) if wire is None else None
+            concern = self._concern_in_wreck(line, now, base)
             return Parked(reference, fault.code, f"{fault.message} {fault.hint}".strip(), concern)
 
-    def reader_of(self, wire: WireResponse | PlainResponse) -> FormReader:
-        """Return the reader for a response; raises ParkItem FA208 or FA217 where there is none."""
-        canonical = wire.questionnaire or ""
-        url, _, version = canonical.partition("|")
-        reader = self._by_url.get(url)
-        if reader is None and "/Questionnaire/" in url:
-            reader = self._by_url.get("Questionnaire/" + url.rpartition("/")[2]) if not url.startswith("http") else None
-        if reader is None:
-            items = wire.item if isinstance(wire, PlainResponse) else flat(wire.item)
-            reader = self._by_codes(item.link_id.rpartition("/")[2] for item in items)
-        if reader is None:
-            raise ParkItem(
-                "FA208", "the questionnaire is not known.", "Add the instrument, or an alias for its canonical."
-            )
-        if version and self._own_url.get(url, version) != version:
-            raise ParkItem(
-                "FA217", "the questionnaire's version is not known.", "Install the version that was answered."
-            )
-        return reader
-
-    def _by_codes(self, codes: Iterable[str]) -> FormReader | None:
-        """Return the form of which at least half the coded items are there, if exactly one fits best."""
-        present = set(codes)
-        ranked = sorted(
-            ((len(own & present) / len(own), reader) for own, reader in self._coded), key=lambda pair: -pair[0]
-        )
-        if not ranked or ranked[0][0] < 0.5:
-            return None
-        if len(ranked) > 1 and ranked[1][0] == ranked[0][0]:
-            return None
-        return ranked[0][1]
-
-    def _read(self, wire: WireResponse | PlainResponse, line: bytes, now: datetime, base: str) -> Reading:
+    def _read(self, wire: WireResponse | PlainResponse, line: bytes, place: str, now: datetime, base: str) -> Reading:
         if wire.resource_type != "QuestionnaireResponse":
             raise ParkItem("FA204", "not a QuestionnaireResponse.", "Only QuestionnaireResponses are scored.")
         status = _STATUS.get(wire.status or "")
@@ -184,8 +130,8 @@ class Forms:
         if wire.implicit_rules or wire.modifier_extension:
             raise ParkItem("FA214", "it carries a modifier that changes its meaning.", "Such records need a person.")
         if status is FormStatus.ENTERED_IN_ERROR:
-            return Withdrawal(reference, _subject(wire.subject, base))
-        reader = self.reader_of(wire)
+            return Withdrawal(reference, _subject(wire.subject, base), key)
+        reader = self.known.reader_of(wire, line, base)
         read = reader.read_plain(wire.item) if isinstance(wire, PlainResponse) else None
         if read is None:
             general = wire.widened() if isinstance(wire, PlainResponse) else wire
@@ -193,7 +139,7 @@ class Forms:
         try:
             subject = _subject(wire.subject, base)
         except ParkItem as fault:
-            return Parked(reference, fault.code, f"{fault.message} {fault.hint}")
+            return Parked(reference or place, fault.code, f"{fault.message} {fault.hint}")
         finished = status in _FINISHED
         encounter = local(wire.encounter.reference or "", base) if wire.encounter else ""
         try:
@@ -206,45 +152,51 @@ class Forms:
             if not finished:
                 return Skipped(reference, status, concern)
             assert trouble is not None  # noqa: S101 - narrows the type
-            return Parked(reference, trouble.code, f"{trouble.message} {trouble.hint}".strip(), concern)
+            return Parked(reference or place, trouble.code, f"{trouble.message} {trouble.hint}".strip(), concern)
         assert when is not None  # noqa: S101 - narrows the type
-        return _response(wire, reader, read, reference, key, status, subject, encounter, when, base)
+        form = _response(wire, reader, read, reference, key, status, subject, encounter, when, base)
+        if reader.site is None or not reader.site.computation.rules:
+            return form
+        computed = reader.site.computation.values(line, read.points, reader.names)
+        return msgspec.structs.replace(form, computed=computed)
 
     def is_concern(self, form: Response) -> bool:
         """Return whether a clinician should look at a readable form."""
-        critical = self._critical[form.instrument]
+        critical = self.known.critical[form.edition or form.instrument]
         return bool(critical) and concern_kind(critical, form.answers) is not None
 
     def concern_of(self, form: Response) -> Concern | None:
         """Return the reason for a clinician to look at a readable form, if there is one."""
-        kind = concern_kind(self._critical[form.instrument], form.answers)
+        kind = concern_kind(self.known.critical[form.edition or form.instrument], form.answers)
         if kind is None:
             return None
-        title = self._instruments[form.instrument].title
+        title = self.known.instruments[form.instrument].title
         return Concern(form.key, form.reference, form.subject, form.encounter, form.instrument, title, kind, form.when)
 
     def _concern_in_wreck(self, line: bytes, now: datetime, base: str) -> Concern | None:
         """Return a concern from a record that as a whole cannot be read: its safety item may still be."""
         try:
-            record = strict_json(line)
-            items = tolerant_items(record.get("item"))
+            record = json.loads(
+                line, parse_constant=lambda _: None
+            )  # the last of two equal keys wins, which is good enough to ask for a look
+            items = tolerant_items(record.get("item"))[:MAX_ITEMS]
             wire = msgspec.convert(
-                {
-                    k: v
-                    for k, v in record.items()
-                    if k in ("resourceType", "id", "questionnaire", "status", "subject", "encounter")
-                },
+                {k: v for k, v in record.items() if k in ("resourceType", "id", "questionnaire", "status", "subject")},
                 WireResponse,
             )
+            wire.questionnaire = (wire.questionnaire or "").partition("|")[0]  # a version not known is no reason
             wire.item = tuple(items)
-            reader = self.reader_of(wire)
+            reader = self.known.reader_of(wire, base=base)
             reference, key = _identity(wire, line)
             subject = _subject(wire.subject, base)
-        except (ParkItem, msgspec.ValidationError, AttributeError, RecursionError):
+            read = reader.read_answers(items)
+        except (ParkItem, ValueError, AttributeError, RecursionError):
             return None
+        with suppress(msgspec.ValidationError):
+            wire.encounter = msgspec.convert(record.get("encounter"), WireReference | None)
         encounter = local(wire.encounter.reference or "", base) if wire.encounter else ""
-        finished = wire.status in ("completed", "amended")
-        return _concern(reader, reader.read_answers(items), key, reference, subject, encounter, None, finished)
+        finished = wire.status not in ("in-progress", "stopped")
+        return _concern(reader, read, key, reference, subject, encounter, None, finished)
 
 
 def moment(authored: str | None, now: datetime) -> datetime:
@@ -258,7 +210,8 @@ def moment(authored: str | None, now: datetime) -> datetime:
         if len(authored) == 10:
             when = datetime.fromisoformat(authored + "T12:00:00+00:00")
         else:  # a leap second is read as the second before it
-            when = datetime.fromisoformat(authored.replace(":60", ":59") if ":60" in authored else authored)
+            leap = authored[17:19] == "60"
+            when = datetime.fromisoformat(authored[:17] + "59" + authored[19:] if leap else authored)
     except (ValueError, OverflowError):
         raise ParkItem("FA207", "authored is not a date that exists.", "Correct it at the source.") from None
     # moments of different zones compare slowly, so only those of these days are
@@ -275,7 +228,7 @@ def _response(
     return Response(
         key,
         reference,
-        (wire.meta.version_id or "") if wire.meta else "",
+        _version(wire),
         reader.instrument.id,
         status,
         subject,
@@ -289,6 +242,8 @@ def _response(
         tuple(read.totals),
         read.remarks,
         read.goals,
+        _NOTHING,
+        reader.edition,
     )
 
 
@@ -310,6 +265,14 @@ def _rater(instrument: Instrument, subject: str, source: str, author: str) -> Ra
             return Rater.PROXY
         return _RATER_OF.get(source.partition("/")[0], instrument.rater)
     return Rater.PROXY if author.startswith("RelatedPerson/") else instrument.rater
+
+
+def _version(wire: WireForm) -> str:
+    """Return the form's version, or "" where there is none; raises ParkItem FA204."""
+    version = (wire.meta.version_id or "") if wire.meta else ""
+    if version and FHIR_ID.fullmatch(version) is None:
+        raise ParkItem("FA204", "the version is not a FHIR id.", "Export the record again.")
+    return version
 
 
 def _language(said: str | None) -> str:

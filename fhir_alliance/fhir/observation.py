@@ -210,7 +210,8 @@ class _ScaleParts:
         )
         self._bands = {band.code: _inner({"interpretation": [self._interpretation(band)]}) for band in scale.bands}
         band_of = Plan(scale, {item.link_id: item for item in instrument.items}).band_of
-        points = range(math.ceil(scale.low), math.floor(scale.high) + 1)
+        whole = range(math.ceil(scale.low), math.floor(scale.high) + 1)
+        points = () if scale.gate else whole  # behind a gate the value alone does not tell the band
         self.ready: dict[Any, bytes] = {value: self.said(value, band_of(value)) for value in points}
 
     def said(self, value: Number, band: Band | None) -> bytes:
@@ -244,10 +245,17 @@ def withdrawn(observation: Mapping[str, Any], group: str) -> Write:
     return Write("Observation", ids.SCORE, key, WriteMode.WITHDRAW, orjson.dumps(body), group)
 
 
-def rests_on(observation: Mapping[str, Any], response: str) -> bool:
-    """Return whether a stored Observation of ours was derived from this response, in any version."""
-    sources = observation.get("derivedFrom") or ()
-    return any(str(source.get("reference", "")).partition("/_history/")[0] == response for source in sources)
+def rests_on(observation: Mapping[str, Any], response: str, key: str = "", base: str = "") -> bool:
+    """Return whether a stored Observation of ours was derived from this response, in any version.
+
+    response: its reference, or "" for a form without an id, which is known by its key.
+    """
+    for source in observation.get("derivedFrom") or ():
+        if response and ids.local(str(source.get("reference", "")), base) == response:
+            return True
+        if not response and key and (source.get("identifier") or {}).get("value") == key:
+            return True
+    return False
 
 
 def score_identifier(resource: Mapping[str, Any]) -> str:
@@ -314,7 +322,8 @@ def _stored_value(resource: Mapping[str, Any], scale: Scale) -> tuple[Number | N
     if quantity is None or "value" not in quantity:
         absent = ((resource.get("dataAbsentReason") or {}).get("coding") or [{}])[0]
         notes = resource.get("note") or [{}]
-        return NoValue(str(absent.get("code", "unknown")), str(notes[0].get("text", ""))), None
+        note = str(notes[0].get("text", "")).removesuffix(".")
+        return NoValue(str(absent.get("code", "unknown")), note[:1].lower() + note[1:]), None
     exact = Decimal(str(quantity["value"]))
     value: Number = int(exact) if exact == exact.to_integral_value() else exact
     codes = {c.get("code") for i in resource.get("interpretation") or () for c in i.get("coding") or ()}

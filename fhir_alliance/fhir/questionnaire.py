@@ -12,9 +12,9 @@ from fhir_alliance.core.model import Code, Instrument, Item, Number, Option, Wor
 from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.answers import walk, whole
 from fhir_alliance.fhir.identifiers import WEIGHT_URLS
+from fhir_alliance.fhir.wording import SiteWording, edition, worded
 
 CALCULATED = "http://hl7.org/fhir/uv/sdc/StructureDefinition/sdc-questionnaire-calculatedExpression"
-HIDDEN = "http://hl7.org/fhir/StructureDefinition/questionnaire-hidden"
 _ANSWERED = frozenset({"choice", "open-choice", "integer", "decimal", "quantity"})
 
 
@@ -49,31 +49,33 @@ def check_questionnaire(instrument: Instrument, questionnaire: Mapping[str, Any]
 
 
 def publishable(
-    instrument: Instrument, questionnaire: Mapping[str, Any], texts: Mapping[str, str] | None = None
+    instrument: Instrument,
+    questionnaire: Mapping[str, Any],
+    wording: SiteWording | None = None,
+    expired: SiteWording | None = None,
 ) -> dict[str, Any]:
     """Return the Questionnaire as it is published.
 
-    texts: wording by linkId that a site has permission to use. Without it, a form whose wording may not ship
-    goes out as a draft with item numbers, and says why.
+    wording: what a site has permission to use.  expired: what it had permission for until a day that has passed.
+    Without wording, a form whose wording may not ship goes out as a draft with item numbers, and says why.
     """
     form = copy.deepcopy(dict(questionnaire))
     if instrument.licence.wording is not Wording.OVERLAY:
         return form
-    if texts is None:
-        why = (
-            f"Draft: the wording belongs to {instrument.licence.holder} and is not part of this package. It is "
-            "published as active once the site supplies an overlay with its permission."
+    if wording is not None:
+        permission = (
+            f"Used with permission: {wording.permission} ({wording.holder}), until {wording.expires.isoformat()}."
         )
-        return form | {"status": "draft", "description": f"{form.get('description', '')} {why}".strip()}
-    permission = f"Used with permission: {instrument.licence.permission}."
-    form["item"] = [_worded(item, texts) for item in form["item"]]
-    return form | {"status": "active", "copyright": f"{form.get('copyright', '')} {permission}".strip()}
-
-
-def _worded(item: dict[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
-    """Return an item, and those in it, with the wording of the overlay."""
-    worded = item | {"text": texts.get(item["linkId"], item.get("text", ""))}
-    return worded | {"item": [_worded(inner, texts) for inner in item["item"]]} if "item" in item else worded
+        said = f"{form.get('copyright', '')} {permission}".strip()
+        return worded(form, wording) | {"status": "active", "copyright": said}
+    why = (
+        f"Draft: the wording belongs to {instrument.licence.holder} and is not part of this package. It is "
+        "published as active once the site supplies an overlay with its permission."
+    )
+    if expired is not None:
+        why += f" The site's permission ended on {expired.expires.isoformat()}."
+        form["version"] = edition(str(form["version"]), expired.revision)
+    return form | {"status": "draft", "description": f"{form.get('description', '')} {why}".strip()}
 
 
 def _is_scored(item: Mapping[str, Any]) -> bool:

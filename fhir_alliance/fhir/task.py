@@ -6,14 +6,16 @@ removes evidence, or cancels what has lost its ground.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 import orjson
 
 from fhir_alliance.core.model import Evidence, Level, Review, ReviewKind, ReviewStatus, Write, WriteMode
 from fhir_alliance.fhir import identifiers as ids
+from fhir_alliance.fhir.elements import instant, software, stored_moment, value_of
 from fhir_alliance.fhir.observation import labels
 
 _TITLE = {
@@ -22,6 +24,7 @@ _TITLE = {
 }
 _PROFILE = {ReviewKind.GOAL: ids.GOAL_REVIEW_PROFILE, ReviewKind.SAFETY: ids.SAFETY_REVIEW_PROFILE}
 _PRIORITY = {Level.ROUTINE: "routine", Level.URGENT: "urgent"}
+_CITED = re.compile(r"(.*?) \[([a-z][a-z-]*): (.*)\]", re.DOTALL)  # a sentence, its rule, and what it cites
 _CLOSED = frozenset({"completed", "rejected", "failed"})
 _CANCELLED = frozenset({"cancelled", "entered-in-error"})
 
@@ -39,14 +42,10 @@ def new_task(review: Review, group: str = "") -> Write:
         "code": {"coding": [{"system": ids.TERMS, "code": review.kind.value}], "text": _TITLE[review.kind]},
         "description": _description(review),
         "for": {"reference": review.subject},
-        "authoredOn": _instant(review.opened),
-        "lastModified": _instant(review.opened),
-        "requester": {
-            "type": "Device",
-            "identifier": {"system": ids.SOFTWARE, "value": "fhir_alliance"},
-            "display": "fhir_alliance",
-        },
-        "restriction": {"period": {"end": _instant(review.due)}},
+        "authoredOn": instant(review.opened),
+        "lastModified": instant(review.opened),
+        "requester": software(),
+        "restriction": {"period": {"end": instant(review.due)}},
         "input": _inputs(review),
     }
     for element, reference in (("focus", review.focus), ("encounter", review.encounter), ("owner", review.owner)):
@@ -63,7 +62,7 @@ def new_task(review: Review, group: str = "") -> Write:
 
 def changed_task(stored: Mapping[str, Any], review: Review, now: datetime, group: str = "") -> Write:
     """Return the write that brings a stored Task to what the review now says, keeping what people wrote."""
-    task = {**stored, "lastModified": _instant(now)}
+    task = {**stored, "lastModified": instant(now)}
     if review.status is ReviewStatus.CANCELLED:
         task["status"] = "cancelled"
         task["statusReason"] = {"text": review.note}
@@ -73,20 +72,18 @@ def changed_task(stored: Mapping[str, Any], review: Review, now: datetime, group
         present = {_finding_of(entry) for entry in kept}
         fresh = [_evidence_input(evidence) for evidence in review.evidence if evidence.key not in present]
         agenda = [_agenda_input(line) for line in review.agenda]
-        others = [entry for entry in kept if _kind_of(entry) != "agenda"]
+        others = [entry for entry in kept if not _is_agenda(entry)]
         task["input"] = [*agenda, *others, *fresh]
+        _reason_again(task)
         if stored.get("priority", "routine") == "routine":  # people may have raised it; it never falls silently
             task["priority"] = _PRIORITY[review.level]
-        task["description"] = _description(review)
+        task["description"] = _described_again(stored, review)
     return Write("Task", ids.REVIEW, review.key, WriteMode.KEEP_CURRENT, orjson.dumps(task), group)
 
 
 def review_identifier(resource: Mapping[str, Any]) -> str:
     """Return the key under which we wrote a Task, or "" when it is not ours."""
-    for identifier in resource.get("identifier") or ():
-        if identifier.get("system") == ids.REVIEW:
-            return str(identifier.get("value", ""))
-    return ""
+    return value_of(resource, ids.REVIEW)
 
 
 def read_review(resource: Mapping[str, Any], base: str = "") -> Review | None:
@@ -105,9 +102,9 @@ def read_review(resource: Mapping[str, Any], base: str = "") -> Review | None:
         str((resource.get("groupIdentifier") or {}).get("value", "")),
         Level.ROUTINE if resource.get("priority", "routine") == "routine" else Level.URGENT,
         tuple(_read_evidence(entry) for entry in inputs if _is_ours(entry)),
-        tuple(str(e.get("valueString", "")) for e in inputs if _kind_of(e) == "agenda"),
-        _moment(resource.get("authoredOn")),
-        _moment(((resource.get("restriction") or {}).get("period") or {}).get("end")),
+        tuple(str(e["valueString"]) for e in inputs if _is_agenda(e)),
+        stored_moment(resource.get("authoredOn")),
+        stored_moment(((resource.get("restriction") or {}).get("period") or {}).get("end")),
         _reference(resource, "owner", base),
         _reference(resource, "focus", base),
         stored=str(resource.get("id", "")),
@@ -119,6 +116,27 @@ def _description(review: Review) -> str:
     """Return the reasons as plain sentences under the title."""
     sentences = " ".join(dict.fromkeys(evidence.sentence for evidence in review.evidence))
     return f"{_TITLE[review.kind]}. {sentences}"
+
+
+def _described_again(stored: Mapping[str, Any], review: Review) -> str:
+    """Return the description with our reasons as they are now, and with whatever people wrote behind them."""
+    before, standing = str(stored.get("description", "")), read_review(stored)
+    ours = _description(standing) if standing is not None else ""
+    return _description(review) + before[len(ours) :] if before.startswith(ours) else before
+
+
+def _reason_again(task: dict[str, Any]) -> None:
+    """Let the Task's reason be one that it still rests on."""
+    references = [str(e["valueReference"]["reference"]) for e in task["input"] if _is_ours(e) and _has_score(e)]
+    if (task.get("reasonReference") or {}).get("reference") in references:
+        return
+    task.pop("reasonReference", None)
+    if references:
+        task["reasonReference"] = {"reference": references[0]}
+
+
+def _has_score(entry: Mapping[str, Any]) -> bool:
+    return bool((entry.get("valueReference") or {}).get("reference"))
 
 
 def _inputs(review: Review) -> list[dict[str, Any]]:
@@ -144,8 +162,9 @@ def _evidence_input(evidence: Evidence) -> dict[str, Any]:
 
 def _read_evidence(entry: Mapping[str, Any]) -> Evidence:
     value = entry.get("valueReference") or {}
-    sentence, _, cited = str(value.get("display", "")).partition(" [")
-    rule, _, citation = cited.rstrip("]").partition(": ")
+    display = str(value.get("display", ""))
+    cited = _CITED.fullmatch(display)
+    sentence, rule, citation = cited.groups() if cited is not None else (display, "", "")
     score_key = str(value.get("reference", "")).rpartition("/")[2]
     return Evidence(_finding_of(entry), rule, sentence, score_key, citation)
 
@@ -153,6 +172,10 @@ def _read_evidence(entry: Mapping[str, Any]) -> Evidence:
 def _kind_of(entry: Mapping[str, Any]) -> str:
     codings = (entry.get("type") or {}).get("coding") or ()
     return next((str(c.get("code", "")) for c in codings if c.get("system") == ids.TERMS), "")
+
+
+def _is_agenda(entry: Mapping[str, Any]) -> bool:
+    return _kind_of(entry) == "agenda" and "valueString" in entry
 
 
 def _is_ours(entry: Mapping[str, Any]) -> bool:
@@ -179,14 +202,3 @@ def _closed_on(resource: Mapping[str, Any]) -> date | None:
     changed = (resource.get("meta") or {}).get("lastUpdated")
     text = end or changed or resource.get("lastModified")
     return date.fromisoformat(str(text)[:10]) if text else None
-
-
-def _instant(when: datetime) -> str:
-    return when.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _moment(text: Any) -> datetime:
-    try:
-        return datetime.fromisoformat(str(text)).astimezone(UTC)
-    except ValueError:
-        return datetime.min.replace(tzinfo=UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -15,23 +15,32 @@ from fhir_alliance.core.scoring import Scorer
 from fhir_alliance.errors import ParkItem, StopRun
 from fhir_alliance.fhir.questionnaire import check_questionnaire, publishable, read_items
 from fhir_alliance.fhir.wire import strict_json
-from fhir_alliance.runs.scoring_file import CasesFile, Overlay, ScoringFile, read_toml
+from fhir_alliance.fhir.wording import SiteWording, edition, languages_of
+from fhir_alliance.runs.overlays import Overlays, read_overlays, with_wording
+from fhir_alliance.runs.scoring_file import CasesFile, ScoringFile, read_toml
 
+Version: TypeAlias = tuple[Instrument, Mapping[str, Any]]
+NO_OVERLAYS: Final = Overlays({}, {})
 DECLINED = Code("http://terminology.hl7.org/CodeSystem/data-absent-reason", "asked-declined")
 
 
 class Catalog:
-    """Instruments by id, with their Questionnaires; compiled scorers are kept."""
+    """Instruments by id, with their Questionnaires; compiled scorers are kept.
+
+    earlier: versions beside the current ones under which responses may still come, each with its Questionnaire.
+    """
 
     def __init__(
         self,
         instruments: Mapping[str, Instrument],
         questionnaires: Mapping[str, Mapping[str, Any]],
-        texts: Mapping[str, Mapping[str, str]],
+        overlays: Overlays = NO_OVERLAYS,
+        earlier: Sequence[Version] = (),
     ) -> None:
         self.instruments = dict(instruments)
         self.questionnaires = dict(questionnaires)
-        self._texts = dict(texts)
+        self.earlier: tuple[Version, ...] = tuple(earlier)
+        self._overlays = overlays
         self._scorers: dict[str, Scorer] = {}
 
     def find(self, name: str) -> Instrument:
@@ -48,13 +57,28 @@ class Catalog:
             self._scorers[name] = Scorer(self.find(name))
         return self._scorers[name]
 
+    def valid_until(self, name: str) -> date | None:
+        """Return the last day on which the site may use its wording of an instrument; None where it has none."""
+        wording = self._overlays.valid.get(name)
+        return wording.expires if wording else None
+
+    def expired_on(self, name: str) -> date | None:
+        """Return the last day of a permission that has ended; None where there is none, or a valid one."""
+        wording = self._overlays.expired.get(name)
+        return wording.expires if wording else None
+
     def has_wording(self, name: str) -> bool:
         """Return whether the site has supplied wording, by a valid overlay."""
-        return name in self._texts
+        return name in self._overlays.valid
+
+    def lapsed(self) -> frozenset[str]:
+        """Return the canonical addresses of forms whose wording the site may use no longer."""
+        return frozenset(self.instruments[name].url for name in self._overlays.expired)
 
     def questionnaire(self, name: str) -> dict[str, Any]:
         """Return an instrument's Questionnaire as it is published."""
-        return publishable(self.find(name), self.questionnaires[name], self._texts.get(name))
+        wording, expired = self._overlays.valid.get(name), self._overlays.expired.get(name)
+        return publishable(self.find(name), self.questionnaires[name], wording, expired)
 
     def publishable(self) -> list[dict[str, Any]]:
         """Return all Questionnaires as they are published."""
@@ -65,26 +89,46 @@ def load_catalog(extra: Sequence[Path] = (), overlays: Sequence[Path] = (), toda
     """Return the shipped instruments and a site's own.
 
     extra: folders of instruments, or folders that hold such folders.  overlays: TOML files of wording.
-    today: overlays that have expired by then count as none.  Raises StopRun FA102-FA104.
+    today: overlays that have expired by then count as none.  Raises StopRun FA102-FA105.
     """
     instruments: dict[str, Instrument] = {}
     questionnaires: dict[str, Mapping[str, Any]] = {}
+    earlier: list[Version] = []
     for folder in (*_folders([shipped("questionnaires")]), *_folders(extra)):
         instrument, questionnaire = load_instrument(folder)
         if instrument.id in instruments:
             raise StopRun("FA104", f"{folder} names {instrument.id} again.", "Give your instrument an id of its own.")
         instruments[instrument.id], questionnaires[instrument.id] = instrument, questionnaire
-    texts: dict[str, Mapping[str, str]] = {}
-    for path in overlays:
-        overlay = read_toml(path, Overlay)
-        known = instruments.get(overlay.instrument)
-        if known is None or known.version != overlay.version:
-            raise StopRun("FA104", f"{path} is for {overlay.instrument} {overlay.version}.", "No such version is here.")
-        if overlay.expires >= (today or date.today()):
-            texts[known.id] = overlay.text.get("en") or next(iter(overlay.text.values()))
-            licence = msgspec.structs.replace(known.licence, permission=f"{overlay.permission} ({overlay.holder})")
-            instruments[known.id] = msgspec.structs.replace(known, licence=licence)
-    return Catalog(instruments, questionnaires, texts)
+        earlier += load_earlier(folder, instrument)
+    found = read_overlays(overlays, instruments, questionnaires, today or date.today())
+    for name, wording in found.valid.items():
+        instruments[name] = with_wording(instruments[name], wording)
+    for name, wording in (*found.valid.items(), *found.expired.items()):
+        earlier += _editions(instruments[name], questionnaires[name], wording)
+    return Catalog(instruments, questionnaires, found, earlier)
+
+
+def load_earlier(folder: Path, current: Instrument) -> list[Version]:
+    """Return the versions in `versions/` of an instrument's folder; raises StopRun FA102 or FA103.
+
+    Each is a folder named by its version, with questionnaire.json and scoring.toml, for the id and url of today.
+    """
+    found: list[Version] = []
+    for place in sorted(file.parent for file in folder.glob("versions/*/scoring.toml")):
+        instrument, questionnaire = load_instrument(place)
+        if (instrument.id, instrument.url, instrument.version) != (current.id, current.url, place.name):
+            said = f"{instrument.id} {instrument.url}|{instrument.version}"
+            raise StopRun("FA102", f"{place} holds {said}.", f"It should be {current.id} {current.url}|{place.name}.")
+        if instrument.version == current.version:
+            raise StopRun("FA102", f"{place} is the current version.", "Keep only older ones there.")
+        found.append((instrument, questionnaire))
+    return found
+
+
+def _editions(instrument: Instrument, questionnaire: Mapping[str, Any], wording: SiteWording) -> list[Version]:
+    """Return the editions of a site's wording after the first: other words, scored as the instrument is."""
+    editions = [edition(instrument.version, number) for number in range(2, wording.revision + 1)]
+    return [(instrument, {**questionnaire, "version": version}) for version in editions]
 
 
 def load_instrument(folder: Path) -> tuple[Instrument, dict[str, Any]]:
@@ -120,7 +164,7 @@ def load_instrument(folder: Path) -> tuple[Instrument, dict[str, Any]]:
         file.also_known,
         (DECLINED,),
         file.labels,
-        (str(questionnaire.get("language", "en")),),
+        languages_of(questionnaire),
         file.validated,
         file.recall,
         file.goals.noun() if file.goals else None,
@@ -138,6 +182,9 @@ def check_folder(folder: Path) -> tuple[Instrument, tuple[Case, ...], tuple[Prob
     instrument, questionnaire = load_instrument(folder)
     cases = load_cases(folder, instrument)
     problems = [*check_questionnaire(instrument, questionnaire), *check(instrument, cases)]
+    for older, form in load_earlier(folder, instrument):
+        found = (*check_questionnaire(older, form), *check(older, ()))
+        problems += [Problem(f"version {older.version}: {problem.place}", problem.what) for problem in found]
     if not (folder / "LICENCE.md").is_file():
         problems.append(Problem("LICENCE.md", "is missing"))
     return instrument, cases, tuple(problems)

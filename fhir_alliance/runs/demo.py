@@ -70,10 +70,10 @@ def _read(folder: Path, kind: str) -> list[dict[str, Any]]:
 
 def _prepare(folder: Path) -> None:
     """Copy the example clinic once; a folder that holds something else is left alone."""
-    source = shipped("clinic")
-    if not folder.exists():
-        folder.mkdir(parents=True)
-        for file in sorted(source.glob("*.ndjson")):
+    files = sorted(shipped("clinic").glob("*.ndjson"))
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in files:
             shutil.copyfile(file, folder / file.name)
-    elif not (folder / "QuestionnaireResponse.000.ndjson").is_file():
+    elif not all((folder / file.name).is_file() for file in files):
         raise StopRun("FA116", f"{folder} is not the demo's folder.", "Name an empty one with --folder.")

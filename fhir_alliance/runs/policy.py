@@ -6,8 +6,10 @@ import msgspec
 
 from fhir_alliance.config import Config
 from fhir_alliance.core.consent import ConsentPolicy
+from fhir_alliance.core.ordering import Cadence
 from fhir_alliance.core.reviews import ReviewPolicy
 from fhir_alliance.core.rules import RuleSettings
+from fhir_alliance.runs.catalog import Catalog
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -17,6 +19,13 @@ class Policy(msgspec.Struct, frozen=True):
     rules: RuleSettings = RuleSettings()
     review: ReviewPolicy = ReviewPolicy()
     with_items: bool = False
+
+
+def cadences_of(config: Config, catalog: Catalog) -> tuple[Cadence, ...]:
+    """Return how often the clinic asks for which form; raises StopRun FA101 for an instrument that is not known."""
+    return tuple(
+        Cadence(catalog.find(form.instrument).id, form.every_days, form.due_days) for form in config.order.form
+    )
 
 
 def policy_of(config: Config) -> Policy:

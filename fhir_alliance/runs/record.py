@@ -12,6 +12,7 @@ from fhir_alliance.core.reviews import Setting
 from fhir_alliance.errors import AllianceError, ConsentUnreachable
 from fhir_alliance.fhir.consent import read_consent
 from fhir_alliance.fhir.difference import Known
+from fhir_alliance.fhir.elements import is_shaped
 from fhir_alliance.fhir.observation import read_score, score_identifier
 from fhir_alliance.fhir.setting import setting_of
 from fhir_alliance.fhir.task import read_review, review_identifier
@@ -27,8 +28,8 @@ class Record:
     def __init__(self, store: Store, subjects: Collection[str], instruments: Mapping[str, Instrument]) -> None:
         self._store = store
         self._subjects = sorted(subjects)
-        observations = [r for r in store.about("Observation", self._subjects) if score_identifier(r)]
-        tasks = [r for r in store.about("Task", self._subjects) if review_identifier(r)]
+        observations = [r for r in self._all("Observation") if score_identifier(r)]
+        tasks = [r for r in self._all("Task") if review_identifier(r)]
         self.observations = _latest(observations, score_identifier)
         self.tasks = _latest(tasks, review_identifier)
         self.known = Known([*self.observations.values(), *self.tasks.values()])
@@ -36,13 +37,16 @@ class Record:
         self.history: list[Score] = [score for score in scores if score is not None]
         reviews = (read_review(r, store.base) for r in self.tasks.values())
         self.reviews: list[Review] = [review for review in reviews if review is not None]
-        self._about = {
-            kind: _by_subject(store.about(kind, self._subjects)) for kind in ("Goal", "CarePlan", "CareTeam")
-        }
+        self._about = {kind: _by_subject(self._all(kind)) for kind in ("Goal", "CarePlan", "CareTeam")}
+
+    def _all(self, kind: str) -> list[Mapping[str, Any]]:
+        """Return what the store holds about the clients; what is not shaped as FHIR counts as not there."""
+        return [resource for resource in self._store.about(kind, self._subjects) if is_shaped(resource)]
 
     def settings(self, encounters: Mapping[str, str]) -> dict[str, Setting]:
         """Return what each client's review hangs on. encounters: of each client, the reference that counts."""
-        found = {f"Encounter/{r.get('id')}": r for r in self._store.named("Encounter", set(encounters.values()) - {""})}
+        named = self._store.named("Encounter", set(encounters.values()) - {""})
+        found = {f"Encounter/{r.get('id')}": r for r in named if is_shaped(r)}
         return {
             subject: setting_of(
                 subject,
@@ -66,11 +70,21 @@ def consents_of(store: Store, subjects: Collection[str]) -> dict[str, list[Conse
         raise ConsentUnreachable("FA302", f"consents cannot be read ({error.code}); nothing is shared.") from error
     found: dict[str, list[ConsentRecord]] = {}
     for resource in resources:
-        record = read_consent(resource, store.base)
+        record = relied_on(resource, store.base)
         if record.subject not in subjects:
             raise ConsentUnreachable("FA303", "the store gave a Consent of another client; nothing is shared.")
         found.setdefault(record.subject, []).append(record)
     return found
+
+
+def relied_on(resource: Mapping[str, Any], base: str = "") -> ConsentRecord:
+    """Return a Consent's record; raises ConsentUnreachable FA304 where it cannot be told whose it is."""
+    record = read_consent(resource, base)
+    if record.unreadable and not record.subject:
+        raise ConsentUnreachable(
+            "FA304", f"{record.reference} does not say whose it is; nothing is shared.", "Correct that Consent."
+        )
+    return record
 
 
 def changed_since(scores: Iterable[Score]) -> dict[str, datetime]:

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
+from typing import IO, Any, NamedTuple, TypeAlias
 
 from fhir_alliance.core.consent import ConsentRecord, Datum, gate
-from fhir_alliance.core.model import Cleared, NoValue, Response, Score
+from fhir_alliance.core.model import Cleared, Instrument, NoValue, Response, Score
 from fhir_alliance.core.scoring import Scorer
-from fhir_alliance.fhir.consent import read_consent
 from fhir_alliance.fhir.inbound import Forms, Parked, Skipped
+from fhir_alliance.fhir.learning import code_system_urls, value_set_urls
 from fhir_alliance.fhir.observation import Emitter, panel_codes
+from fhir_alliance.fhir.versions import order
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.policy import Policy
+from fhir_alliance.runs.record import relied_on
 from fhir_alliance.runs.summary import Summary
-from fhir_alliance.stores.folder import new_file, records_of, response_records, stream_records
+from fhir_alliance.stores.folder import new_file, records_of, response_records
 from fhir_alliance.stores.store import Record
+
+Resource: TypeAlias = Mapping[str, Any]
+
+
+class Bench(NamedTuple):
+    """What scoring needs of one version of an instrument."""
+
+    scorer: Scorer
+    emitter: Emitter
+    datum: Datum
 
 
 class Desk:
@@ -26,14 +40,52 @@ class Desk:
 
     def __init__(self, catalog: Catalog, policy: Policy) -> None:
         self.policy = policy
-        self.forms = Forms(catalog.instruments, catalog.questionnaires)
-        self.scorers: dict[str, Scorer] = {}
-        self.emitters: dict[str, Emitter] = {}
-        self.data: dict[str, Datum] = {}
+        self.forms = Forms(catalog.instruments, catalog.questionnaires, catalog.earlier)
+        self._benches: dict[str, Bench] = {}
+        for instrument, _ in catalog.earlier:
+            self._furnish(instrument, Scorer(instrument))
         for name, instrument in catalog.instruments.items():
-            self.scorers[name] = catalog.scorer(name)
-            self.emitters[name] = Emitter(instrument, with_items=policy.with_items)
-            self.data[name] = Datum.of(panel_codes(instrument))
+            self._benches[name] = self._furnish(instrument, catalog.scorer(name))
+
+    @property
+    def instruments(self) -> Mapping[str, Instrument]:
+        """Return all instruments by id, those that the site's own Questionnaires are included."""
+        return self.forms.known.instruments
+
+    def bench(self, form: Response) -> Bench:
+        """Return what scores a form."""
+        return self._benches[form.edition or form.instrument]
+
+    def learn(
+        self, questionnaires: Iterable[Resource], look_up: Callable[[str, list[str]], Sequence[Resource]]
+    ) -> None:
+        """Take in the site's own Questionnaires, so that their responses are scored.
+
+        look_up: gives the resources of a type by url; asked for the ValueSets and CodeSystems that their answers are
+        from.
+        """
+        own = {instrument.url for instrument in self.forms.known.instruments.values()}
+        waiting = [form for form in questionnaires if form.get("url") not in own]
+        waiting.sort(key=lambda form: (str(form.get("url")), order(str(form.get("version", "")))))
+        value_sets = _looked_up("ValueSet", value_set_urls(waiting), look_up)
+        code_systems = _looked_up("CodeSystem", code_system_urls([*waiting, *value_sets]), look_up)
+        for questionnaire in waiting:
+            instrument = self.forms.learn(questionnaire, value_sets, code_systems)
+            if instrument is not None and f"{instrument.id}|{instrument.version}" not in self._benches:
+                self._furnish(instrument, Scorer(instrument))
+
+    def _furnish(self, instrument: Instrument, scorer: Scorer) -> Bench:
+        has_codes = all(option.code.system for item in instrument.items for option in item.options)
+        emitter = Emitter(instrument, with_items=self.policy.with_items and has_codes)
+        bench = Bench(scorer, emitter, Datum.of(panel_codes(instrument)))
+        self._benches[f"{instrument.id}|{instrument.version}"] = bench
+        return bench
+
+
+def _looked_up(
+    kind: str, urls: list[str], look_up: Callable[[str, list[str]], Sequence[Resource]]
+) -> Sequence[Resource]:
+    return look_up(kind, urls) if urls else ()
 
 
 def score_inputs(
@@ -45,17 +97,31 @@ def score_inputs(
     watch: Callable[[int], None],
 ) -> Summary:
     """Return what was done with files, folders and "-" (stdin); Observations go to a file, whole, or to stdout."""
-    desk = Desk(catalog, policy)
-    paths = [Path(name) for name in inputs if name != "-"]
-    for questionnaire in records_of(paths, "Questionnaire"):
-        desk.forms.learn(questionnaire)
+    with tempfile.TemporaryDirectory(prefix="fhir-alliance-") as spool:
+        paths = [Path(name) if name != "-" else _spooled(sys.stdin.buffer, Path(spool)) for name in inputs]
+        return _score_files(paths, Desk(catalog, policy), now, out_file, watch)
+
+
+def _spooled(stream: IO[bytes], folder: Path) -> Path:
+    """Return a file of all that a stream holds: its Consents and Questionnaires count before its first response."""
+    path = folder / "stdin"
+    with path.open("wb") as file:
+        shutil.copyfileobj(stream, file)
+    return path
+
+
+def _score_files(
+    paths: Sequence[Path], desk: Desk, now: datetime, out_file: Path | None, watch: Callable[[int], None]
+) -> Summary:
+    desk.learn(
+        records_of(paths, "Questionnaire"),
+        lambda kind, urls: [resource for resource in records_of(paths, kind) if resource.get("url") in urls],
+    )
     consents: dict[str, list[ConsentRecord]] = {}
     for resource in records_of(paths, "Consent"):
-        record = read_consent(resource)
+        record = relied_on(resource)
         consents.setdefault(record.subject, []).append(record)
     records = response_records(paths)
-    if "-" in inputs:
-        records = chain(records, stream_records(sys.stdin.buffer, "stdin"))
     if out_file is None:
         summary = score(records, desk, consents, now, sys.stdout.buffer.write, watch)
         sys.stdout.buffer.flush()
@@ -88,12 +154,13 @@ def score(
             _set_aside(form, summary)
             continue
         summary.safety += desk.forms.is_concern(form)
-        cleared = gate(form, consents.get(form.subject, ()), policy, desk.data[form.instrument], now)
+        bench = desk.bench(form)
+        cleared = gate(form, consents.get(form.subject, ()), policy, bench.datum, now)
         if not isinstance(cleared, Cleared):
             summary.withheld += 1
             continue
-        scores = desk.scorers[form.instrument].score(cleared)
-        for _, body in desk.emitters[form.instrument].observations(cleared, scores):
+        scores = bench.scorer.score(cleared)
+        for _, body in bench.emitter.observations(cleared, scores):
             out(body)
             out(b"\n")
         count_scores(scores, summary)

@@ -6,14 +6,15 @@ import tomllib
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from fhir_alliance.config import explain
 from fhir_alliance.core.conformance import Case
 from fhir_alliance.core.model import (
     Band,
+    ChangeNumbers,
     Code,
     Critical,
     Direction,
@@ -23,17 +24,22 @@ from fhir_alliance.core.model import (
     Licence,
     Missing,
     MissingRule,
+    Norm,
     Number,
     Rater,
     Scale,
+    Sourced,
     Threshold,
     Wording,
 )
 from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.answers import whole
 from fhir_alliance.fhir.identifiers import LOINC
+from fhir_alliance.fhir.wording import Language, SiteWording
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_Tag = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]  # of a language, BCP 47
+_Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class _Strict(BaseModel):
@@ -77,6 +83,50 @@ class ThresholdPart(_Strict):
     source: str = Field(min_length=1)
 
 
+class SourcedPart(_Strict):
+    """A published number."""
+
+    value: Decimal
+    source: str = Field(min_length=1)
+    population: str = ""
+    confidence: str = ""
+
+    def noun(self) -> Sourced:
+        """Return the number."""
+        return Sourced(whole(self.value), self.source, self.population, self.confidence)
+
+
+class NormPart(_Strict):
+    """A population's mean and standard deviation."""
+
+    mean: Decimal
+    sd: Decimal = Field(gt=0)
+    source: str = Field(min_length=1)
+    population: str = ""
+    confidence: str = ""
+
+    def noun(self) -> Norm:
+        """Return the norm."""
+        return Norm(whole(self.mean), whole(self.sd), self.source, self.population, self.confidence)
+
+
+class ChangePart(_Strict):
+    """What is published on change in a scale."""
+
+    sd: SourcedPart | None = None
+    reliability: SourcedPart | None = None
+    reliable_change: SourcedPart | None = None
+    minimal_change: SourcedPart | None = None
+    functional: NormPart | None = None
+    clinical: NormPart | None = None
+    remission_below: SourcedPart | None = None
+    response_percent: SourcedPart | None = None
+
+    def noun(self) -> ChangeNumbers:
+        """Return the numbers."""
+        return ChangeNumbers(**{name: part.noun() for name, part in self if part is not None})
+
+
 class ScalePart(_Strict):
     """A total or subscale."""
 
@@ -98,6 +148,7 @@ class ScalePart(_Strict):
     counts: dict[str, Decimal] = {}
     gate: tuple[str, ...] = ()
     table: dict[Decimal, Decimal] = {}
+    change: ChangePart = ChangePart()
 
     def noun(self) -> Scale:
         """Return the scale."""
@@ -120,6 +171,7 @@ class ScalePart(_Strict):
             {item: whole(at) for item, at in self.counts.items()},
             self.gate,
             {whole(raw): whole(value) for raw, value in self.table.items()},
+            self.change.noun(),
         )
 
 
@@ -129,10 +181,11 @@ class CriticalPart(_Strict):
     item: str
     at_least: int
     source: str = Field(min_length=1)
+    asked_if: str = ""
 
     def noun(self) -> Critical:
         """Return the rule of the item."""
-        return Critical(self.at_least, self.source)
+        return Critical(self.at_least, self.source, self.asked_if)
 
 
 class GoalsPart(_Strict):
@@ -192,15 +245,44 @@ class CasesFile(_Strict):
     case: tuple[CasePart, ...] = Field(min_length=1)
 
 
+class TranslationPart(_Strict):
+    """How the wording in a language came about."""
+
+    status: Literal["official", "validated", "draft"]
+    translator: str = ""
+    source: str = ""
+
+
 class Overlay(_Strict):
-    """Wording that a site has permission to use, by language and linkId."""
+    """Wording that a site has permission to use: texts by language and linkId, labels by language and answer code.
+
+    The first language of `text` becomes the form's own. revision: raised by the site when it changes wording that
+    was published already.
+    """
 
     instrument: str
     version: str
+    revision: int = Field(1, ge=1)
     holder: str = Field(min_length=1)
     permission: str = Field(min_length=1)
     expires: date
-    text: dict[str, dict[str, str]] = Field(min_length=1)
+    text: dict[_Tag, dict[str, _Words]] = Field(min_length=1)
+    answers: dict[_Tag, dict[str, _Words]] = {}
+    translation: dict[_Tag, TranslationPart] = {}
+
+    def noun(self) -> SiteWording:
+        """Return the wording."""
+        languages = tuple(self._language(tag) for tag in self.text)
+        return SiteWording(languages, self.holder, self.permission, self.expires, self.revision)
+
+    def _language(self, tag: str) -> Language:
+        how = self.translation.get(tag)
+        said = (how.status, how.translator, how.source) if how else ()
+        return Language(tag, self.text[tag], self.answers.get(tag, {}), *said)
+
+    def strangers(self) -> list[str]:
+        """Return the languages that have labels or a translation, but no text."""
+        return [tag for tag in dict.fromkeys((*self.answers, *self.translation)) if tag not in self.text]
 
 
 def read_toml(path: Path, model: type[_Model]) -> _Model:

@@ -8,6 +8,7 @@ from typing import Any
 from fhir_alliance.errors import Exit
 from fhir_alliance.fhir.difference import Change
 from fhir_alliance.fhir.inbound import Parked
+from fhir_alliance.fhir.publication import Step
 from fhir_alliance.stores.store import Refusal, Written
 
 
@@ -31,6 +32,8 @@ class Summary:
         self.created: Counter[str] = Counter()
         self.updated: Counter[str] = Counter()
         self.unchanged: Counter[str] = Counter()
+        self.retired: Counter[str] = Counter()  # by publishing, which alone retires anything
+        self.steps: list[Step] = []  # of publishing
 
     def add(self, written: Written) -> None:
         """Count what became of a set of writes."""
@@ -38,6 +41,15 @@ class Summary:
         self.updated += written.updated
         self.unchanged += written.unchanged
         self.unknown += len(written.unknown)
+
+    def join(self, other: Summary) -> None:
+        """Count what another story of the same command has written."""
+        self.created += other.created
+        self.updated += other.updated
+        self.unchanged += other.unchanged
+        self.unknown += other.unknown
+        self.planned += other.planned
+        self.refused += other.refused
 
     def as_object(self) -> dict[str, Any]:
         """Return the counts as the command line's `--json` promises them."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
 
 from fhir_alliance.core.consent import gate
-from fhir_alliance.core.model import Cleared, Response, Review, ReviewKind, ReviewStatus, Score, Write
+from fhir_alliance.core.model import Cleared, Instrument, Response, Review, ReviewKind, ReviewStatus, Score, Write
 from fhir_alliance.core.reviews import cancel_withdrawn, plan_goal_review, plan_safety_review
 from fhir_alliance.core.rules import evaluate, judged, regular_review
 from fhir_alliance.core.safety import Concern
@@ -27,12 +27,16 @@ from fhir_alliance.stores.store import Page, Store, Written
 
 
 class Reading(NamedTuple):
-    """A page, sorted: forms to score, forms withdrawn, and who a clinician should look at."""
+    """A page, sorted: forms to score, forms withdrawn, and who a clinician should look at.
+
+    read: the references and places of all its records.
+    """
 
     forms: list[Response]
     withdrawals: list[Withdrawal]
     concerns: list[Concern]
     parked: list[Parked]
+    read: list[str]
 
 
 def sync(
@@ -50,13 +54,13 @@ def sync(
     again = {reference for reference, _, _ in journal.parked()}
     for page in store.responses(journal.bookmark(), again):
         reading = read_page(page, desk, store, now, summary)
-        record = Record(store, _subjects(reading), catalog.instruments)
-        turn = _Turn(store, record, journal, summary, dry_run)
+        record = Record(store, _subjects(reading), desk.instruments)
+        turn = _Turn(store, record, journal, summary, now, dry_run)
         turn.put(safety_tasks(reading, record, policy, now, summary))
         cleared = gate_all(reading.forms, store, desk, now, summary)
         scores, observations = score_all(cleared, desk, summary)
-        voided = withdraw(reading.withdrawals, record)
-        tasks = review_tasks(cleared, scores, voided, record, catalog, policy, now, summary)
+        voided = withdraw(reading.withdrawals, record, store.base)
+        tasks = review_tasks(cleared, scores, voided, record, desk.instruments, policy, now, summary)
         turn.put([*observations, *voided, *tasks])
         turn.settle(page, reading)
         watch(summary.read)
@@ -67,16 +71,16 @@ def sync(
 
 def learn(desk: Desk, store: Store) -> None:
     """Take in the site's own Questionnaires, so that their responses are recognised."""
-    for questionnaire in store.canonicals("Questionnaire", ()):
-        desk.forms.learn(questionnaire)
+    desk.learn(store.canonicals("Questionnaire", ()), store.canonicals)
 
 
 def read_page(page: Page, desk: Desk, store: Store, now: datetime, summary: Summary) -> Reading:
     """Return the page sorted; unfinished and parked forms are counted, but their concerns are kept."""
-    reading = Reading([], [], [], [])
+    reading = Reading([], [], [], [], [])
     for record in page.records:
         summary.read += 1
         form = desk.forms.read(record.body, record.source, now, store.base, record.line)
+        reading.read.extend((record.place, form.reference))
         if isinstance(form, Response):
             reading.forms.append(form)
             concern = desk.forms.concern_of(form)
@@ -124,7 +128,7 @@ def gate_all(forms: Sequence[Response], store: Store, desk: Desk, now: datetime,
     consents = consents_of(store, {form.subject for form in forms})
     passed = []
     for form in forms:
-        outcome = gate(form, consents.get(form.subject, ()), desk.policy.consent, desk.data[form.instrument], now)
+        outcome = gate(form, consents.get(form.subject, ()), desk.policy.consent, desk.bench(form).datum, now)
         if isinstance(outcome, Cleared):
             passed.append(outcome)
         else:
@@ -137,20 +141,21 @@ def score_all(cleared: Iterable[Cleared], desk: Desk, summary: Summary) -> tuple
     found: list[Score] = []
     writes: list[Write] = []
     for form in cleared:
-        scores = desk.scorers[form.form.instrument].score(form)
-        writes += observation_writes(desk.emitters[form.form.instrument].observations(form, scores), form.form)
+        bench = desk.bench(form.form)
+        scores = bench.scorer.score(form)
+        writes += observation_writes(bench.emitter.observations(form, scores), form.form)
         found += scores
         count_scores(scores, summary)
     return found, writes
 
 
-def withdraw(withdrawals: Iterable[Withdrawal], record: Record) -> list[Write]:
+def withdraw(withdrawals: Iterable[Withdrawal], record: Record, base: str) -> list[Write]:
     """Return the writes that mark as entered in error whatever rests on a withdrawn form."""
     return [
-        withdrawn(observation, withdrawal.reference.rpartition("/")[2])
+        withdrawn(observation, withdrawal.key)
         for withdrawal in withdrawals
         for observation in record.observations.values()
-        if rests_on(observation, withdrawal.reference)
+        if rests_on(observation, withdrawal.reference, withdrawal.key, base)
     ]
 
 
@@ -159,7 +164,7 @@ def review_tasks(
     scores: Sequence[Score],
     voided: Sequence[Write],
     record: Record,
-    catalog: Catalog,
+    instruments: Mapping[str, Instrument],
     policy: Policy,
     now: datetime,
     summary: Summary,
@@ -172,7 +177,7 @@ def review_tasks(
         for score in {score.key: score for score in (*record.history, *scores)}.values()
     ]
     since = changed_since(score for score in history if score.key in fresh or score.key in void)
-    findings = evaluate(history, catalog.instruments, policy.rules, now, since)
+    findings = evaluate(history, instruments, policy.rules, now, since)
     looked_for = judged(history, policy.rules, now, since)
     latest = {form.form.subject: form.form for form in cleared}
     settings = record.settings({subject: form.encounter for subject, form in latest.items()})
@@ -203,9 +208,11 @@ def _subjects(reading: Reading) -> set[str]:
 class _Turn:
     """One page's writing: the difference, what became of it, and what the journal keeps of it."""
 
-    def __init__(self, store: Store, record: Record, journal: Journal, summary: Summary, dry_run: bool) -> None:
+    def __init__(
+        self, store: Store, record: Record, journal: Journal, summary: Summary, now: datetime, dry_run: bool
+    ) -> None:
         self._store, self._record, self._journal = store, record, journal
-        self._summary, self._dry_run = summary, dry_run
+        self._summary, self._now, self._dry_run = summary, now, dry_run
         self._unknown: set[str] = set()
         self._refused: list[Parked] = []
 
@@ -229,9 +236,10 @@ class _Turn:
         if self._dry_run:
             return
         parked = [(p.reference, p.code, p.reason) for p in (*reading.parked, *self._refused) if "/" in p.reference]
-        self._journal.park(parked, [record.place for record in page.records])
+        self._journal.park(parked, reading.read)
+        self._journal.settle(set(self._record.known.by_value) - self._unknown)  # it stands: an earlier run did write it
         if not self._unknown and not self._summary.unknown:
-            self._journal.advance(page.mark)
+            self._journal.advance(page.mark, self._now)
 
 
 def planned(changes: Sequence[Change]) -> Written:

@@ -33,7 +33,7 @@ _TYPED_FILE = re.compile(r"([A-Z][A-Za-z]+)(\..+)?\.ndjson")
 _LOOKED_UP = frozenset(
     {
         "Consent", "Encounter", "Goal", "CarePlan", "CareTeam", "Observation", "Task", "Questionnaire",
-        "StructureDefinition", "CodeSystem", "ValueSet",
+        "StructureDefinition", "CodeSystem", "ValueSet", "ConceptMap",
     }
 )  # fmt: skip
 
@@ -66,7 +66,11 @@ class FolderStore:
 
     def about(self, kind: str, subjects: Collection[str]) -> list[Mapping[str, Any]]:
         """Return all resources of a type about these patients."""
-        return self._opened().about(kind, subjects)
+        return self._opened(kind).about(kind, subjects)
+
+    def active(self, kind: str) -> list[Mapping[str, Any]]:
+        """Return all resources of a type whose status is active."""
+        return [r for r in self._opened(kind).all_of(kind) if r.get("status") == "active"]
 
     def named(self, kind: str, references: Collection[str]) -> list[Mapping[str, Any]]:
         """Return resources by reference."""
@@ -100,11 +104,13 @@ class FolderStore:
             self._index.close()
             self._index = None
 
-    def _opened(self) -> _Index:
+    def _opened(self, kind: str = "") -> _Index:
+        """Return the index; a type that is seldom looked up is taken in when it first is."""
         if self._index is None:
             self._index = _Index()
-            for path in _files([self.folder]):
-                self._index.load(path)
+            self._index.load(_files([self.folder]), _LOOKED_UP)
+        if kind and not self._index.holds(kind):
+            self._index.load(_files([self.folder]), frozenset({kind}))
         return self._index
 
 
@@ -124,22 +130,36 @@ class _Index:
             CREATE INDEX by_id ON resource (type, id);"""
         )
         self._touched: set[str] = set()
+        self._kinds: frozenset[str] = frozenset()
 
-    def load(self, path: Path) -> None:
-        """Take in what a file holds of the types that a run looks up."""
+    def holds(self, kind: str) -> bool:
+        """Return whether a type has been taken in."""
+        return kind in self._kinds
+
+    def load(self, paths: Iterable[Path], kinds: frozenset[str]) -> None:
+        """Take in what files hold of some types."""
+        self._kinds |= kinds
+        for path in paths:
+            self._load(path, kinds)
+
+    def _load(self, path: Path, kinds: frozenset[str]) -> None:
         typed = _TYPED_FILE.fullmatch(path.name)
-        if typed and typed[1] not in _LOOKED_UP:
+        if typed and typed[1] not in kinds:
             return
         for record in _records(path):
             try:
                 resource = strict_json(record.body)
             except ParkItem:
-                if typed and typed[1] == "Consent":
+                if _is_consent(typed, record.body):
                     raise ConsentUnreachable(
                         "FA301", f"{record.place} cannot be read, so nothing is shared.", "Correct that Consent."
                     ) from None
                 continue
-            if isinstance(resource, dict) and resource.get("resourceType") in _LOOKED_UP:
+            if isinstance(resource, dict) and resource.get("resourceType") in kinds:
+                if _has_no_patient(resource):
+                    raise ConsentUnreachable(
+                        "FA304", f"{record.place} does not say whose it is; nothing is shared.", "Correct that Consent."
+                    )
                 self._insert(resource["resourceType"], resource, record.body, path.name.endswith(DERIVED))
 
     def take(self, kind: str, resource: Mapping[str, Any], body: bytes, *, derived: bool) -> None:
@@ -228,6 +248,8 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
 
     Only we can read it (0600). Nothing is written through a symbolic link.
     """
+    if path.is_dir():
+        raise StopRun("FA124", f"{path} is a folder.", "Name a file.")
     if path.is_symlink():
         raise StopRun("FA111", f"{path.name} is a symbolic link.", "Remove it; nothing is written through a link.")
     try:
@@ -270,8 +292,11 @@ def _records(path: Path) -> Iterator[Record]:
     if path.suffix == ".json":
         yield from whole_file(path.read_bytes(), path.name)
         return
-    with path.open("rb") as lines:
-        yield from numbered_lines(lines, path.name)
+    with path.open("rb") as stream:
+        if path.suffix == ".ndjson":
+            yield from numbered_lines(stream, path.name)
+        else:
+            yield from stream_records(stream, path.name)
 
 
 def numbered_lines(lines: Iterable[bytes], name: str) -> Iterator[Record]:
@@ -287,10 +312,14 @@ def numbered_lines(lines: Iterable[bytes], name: str) -> Iterator[Record]:
 def stream_records(stream: IO[bytes], name: str) -> Iterator[Record]:
     """Yield the resources of a stream: NDJSON line by line, or one JSON text over many lines."""
     first = stream.readline()
+    while first and not first.strip():
+        first = stream.readline()
     try:
         strict_json(first.removeprefix(b"\xef\xbb\xbf"))
     except ParkItem:
         following = stream.readline()
+        if not first:
+            return
         if following and not following.lstrip().startswith(b"{"):  # a text that goes on, not a broken line
             yield from whole_file(first + following + stream.read(), name)
             return
@@ -312,7 +341,8 @@ def whole_file(body: bytes, name: str) -> Iterator[Record]:
         yield Record(name, body)
         return
     if isinstance(resource, dict) and resource.get("resourceType") == "Bundle":
-        for number, entry in enumerate(resource.get("entry") or (), start=1):
+        entries = resource.get("entry")
+        for number, entry in enumerate(entries if isinstance(entries, list) else (), start=1):
             inner = entry.get("resource") if isinstance(entry, dict) else None
             if inner is not None:
                 yield Record(f"{name}#{number}", json.dumps(inner, separators=(",", ":")).encode())
@@ -331,7 +361,17 @@ def _is_response(body: bytes) -> bool:
 
 def _subject_of(resource: Mapping[str, Any]) -> str:
     for element in ("subject", "patient", "for"):
-        reference = (resource.get(element) or {}).get("reference")
+        named = resource.get(element)
+        reference = named.get("reference") if isinstance(named, dict) else None
         if isinstance(reference, str):
             return reference
     return ""
+
+
+def _is_consent(typed: re.Match[str] | None, body: bytes) -> bool:
+    """Return whether a record that cannot be read is, or may be, a Consent."""
+    return typed[1] == "Consent" if typed else b'"Consent"' in body
+
+
+def _has_no_patient(resource: Mapping[str, Any]) -> bool:
+    return resource["resourceType"] == "Consent" and not isinstance(resource.get("patient"), dict)

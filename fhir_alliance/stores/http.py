@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
@@ -19,6 +22,9 @@ TIMEOUT_S: Final = (10.0, 120.0)  # to connect, between bytes
 MAX_BODY: Final = 128 * 1024 * 1024  # decoded bytes; a page of 500 large forms is a tenth of it
 ATTEMPTS: Final = 4
 LONGEST_WAIT_S: Final = 30.0
+_ISSUE_CODE = re.compile(r"[a-z-]{1,30}")  # anything else could be a patient's data
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 _AGAIN = frozenset({408, 429, 502, 503, 504})
 
 
@@ -39,8 +45,9 @@ class Reply:
         """Return what the server says is wrong, as issue codes only: diagnostics may quote a patient's data."""
         try:
             issues = orjson.loads(self.body).get("issue") or []
-            codes = sorted({str(issue.get("code", "")) for issue in issues if isinstance(issue, dict)})
-        except (ValueError, AttributeError):
+            said = {issue.get("code") for issue in issues if isinstance(issue, dict)}
+            codes = sorted(code for code in said if isinstance(code, str) and _ISSUE_CODE.fullmatch(code))
+        except (ValueError, AttributeError, TypeError):
             codes = []
         return f"HTTP {self.status}" + (f" ({', '.join(codes)})" if codes else "")
 
@@ -54,6 +61,8 @@ class Http:
     def __init__(self, base: str, token_file: Path | None = None, sleep: Callable[[float], None] = time.sleep) -> None:
         self.base = base.rstrip("/")
         self._origin = _origin(self.base)
+        if not self._origin[1]:
+            raise StopRun("FA117", "the store's address is none that a server can have.", "Write http(s)://host/fhir.")
         self._sleep = sleep
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy, no .netrc: a token goes where the configuration says
@@ -75,7 +84,7 @@ class Http:
 
     def url(self, path: str) -> str:
         """Return the address of a path, or of a link that the server gave; refuses any other origin."""
-        url = path if "://" in path else urljoin(self.base + "/", path)
+        url = path if _ABSOLUTE.match(path) else urljoin(self.base + "/", path)
         if _origin(url) != self._origin:
             raise StopRun(
                 "FA401",
@@ -150,10 +159,14 @@ def json_of(reply: Reply) -> Any:
 
 def _origin(url: str) -> tuple[str, str]:
     """Return scheme and host with port; an address with user information is nobody's origin."""
-    parts = urlsplit(url)
-    if parts.username is not None or parts.scheme not in ("http", "https"):
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
         return ("", "")
-    return (parts.scheme, f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}")
+    if parts.username is not None or parts.scheme not in ("http", "https") or not parts.hostname:
+        return ("", "")
+    return (parts.scheme, f"{parts.hostname}:{port or (443 if parts.scheme == 'https' else 80)}")
 
 
 def _wait(asked: str, attempt: int) -> float:
@@ -161,8 +174,16 @@ def _wait(asked: str, attempt: int) -> float:
     try:
         seconds = float(asked)
     except ValueError:
-        seconds = -1.0
+        seconds = _seconds_until(asked)
     return min(seconds if seconds >= 0 else 0.5 * 2 ** (attempt - 1), LONGEST_WAIT_S)
+
+
+def _seconds_until(asked: str) -> float:
+    """Return the seconds until an HTTP date, none where it has passed, and -1 for what is no date."""
+    try:
+        return max(0.0, (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return -1.0
 
 
 def _secret(path: Path) -> str:
@@ -172,6 +193,10 @@ def _secret(path: Path) -> str:
         text = path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise StopRun("FA112", f"the secret file cannot be read ({error.strerror}).", "Check its path.") from None
+    except UnicodeDecodeError:
+        raise StopRun("FA112", "the secret file holds no token.", "It takes one line of plain characters.") from None
     if mode & 0o077:
         raise StopRun("FA113", "the secret file can be read by others.", "Run: chmod 600 on it.")
+    if _TOKEN.fullmatch(text) is None:
+        raise StopRun("FA112", "the secret file holds no token.", "It takes one line of plain characters.")
     return text

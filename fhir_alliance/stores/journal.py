@@ -7,8 +7,10 @@ the store is the record, and every write is found again there by its identifier.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
+import tempfile
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +47,8 @@ class Journal:
         Raises RetryLater FA501 when another run holds it, StopRun FA502-FA505 when it cannot be trusted.
         """
         self._folder = _private(folder)
+        if (folder / "lease").is_symlink():
+            raise StopRun("FA503", "the lease is a symbolic link.", "Name the real folder in [state] folder.")
         self._lock = FileLock(self._folder / "lease", timeout=0, mode=0o600)
         try:
             self._lock.acquire()
@@ -64,11 +68,18 @@ class Journal:
         journal = cls.__new__(cls)
         journal._folder, journal._lock = folder, FileLock(folder / "lease")
         journal._db = sqlite3.connect(":memory:")
-        if (folder / "journal.db").is_file():
-            real = sqlite3.connect(f"file:{folder / 'journal.db'}?mode=ro", uri=True)
-            real.backup(journal._db)
-            real.close()
-        journal._db.executescript(_SCHEMA)
+        with tempfile.TemporaryDirectory() as name:  # opening the real one, even to read, would leave files beside it
+            for file in ("journal.db", "journal.db-wal"):
+                if (folder / file).is_file():
+                    shutil.copyfile(folder / file, Path(name) / file)
+            try:
+                if (Path(name) / "journal.db").is_file():
+                    copy = sqlite3.connect(Path(name) / "journal.db")
+                    copy.backup(journal._db)
+                    copy.close()
+                journal._db.executescript(_SCHEMA)
+            except sqlite3.DatabaseError as error:
+                raise _unusable(error) from None
         return journal
 
     def bookmark(self) -> str:
@@ -76,9 +87,9 @@ class Journal:
         row = self._db.execute("SELECT mark FROM bookmark").fetchone()
         return str(row[0]) if row else ""
 
-    def advance(self, mark: str) -> None:
-        """Move the bookmark; never backwards."""
-        if mark > self.bookmark():
+    def advance(self, mark: str, until: datetime | None = None) -> None:
+        """Move the bookmark; never backwards, and never past `until`: what changes later would be missed."""
+        if _is_later(mark, self.bookmark()) and (until is None or datetime.fromisoformat(mark) <= until):
             with self._db:
                 self._db.execute("INSERT OR REPLACE INTO bookmark VALUES (1, ?)", (mark,))
 
@@ -128,7 +139,24 @@ def _private(folder: Path) -> Path:
     return folder
 
 
+def _is_later(mark: str, before: str) -> bool:
+    """Return whether a mark is a moment after another; what is no moment never moves the bookmark."""
+    try:
+        moment = datetime.fromisoformat(mark)
+        return not before or moment > datetime.fromisoformat(before)
+    except (ValueError, TypeError):
+        return False
+
+
+def _unusable(error: Exception) -> StopRun:
+    return StopRun(
+        "FA502", f"the journal cannot be used ({error}).", "Move the state folder away; the next run rebuilds it."
+    )
+
+
 def _opened(path: Path, store: str) -> sqlite3.Connection:
+    if path.is_symlink():
+        raise StopRun("FA503", "the journal is a symbolic link.", "Name the real folder in [state] folder.")
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         db = sqlite3.connect(path)
@@ -146,8 +174,8 @@ def _opened(path: Path, store: str) -> sqlite3.Connection:
             raise StopRun("FA507", "the state folder belongs to another store.", "Give each store its own folder.")
         db.execute(f"PRAGMA user_version = {_VERSION}")
         db.commit()
-    except sqlite3.DatabaseError as error:
-        raise StopRun(
-            "FA502", f"the journal cannot be used ({error}).", "Move the state folder away; the next run rebuilds it."
-        ) from None
+        if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+            raise _unusable(sqlite3.DatabaseError("damaged"))
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise _unusable(error) from None
     return db

@@ -86,6 +86,10 @@ class ServerStore:
             found += self._all(self._http.search(kind, params))
         return found
 
+    def active(self, kind: str) -> list[Mapping[str, Any]]:
+        """Return all resources of a type whose status is active."""
+        return self._all(self._http.get(kind, {"status": "active", "_count": str(PAGE_SIZE)}))
+
     def named(self, kind: str, references: Collection[str]) -> list[Mapping[str, Any]]:
         """Return resources by reference."""
         return [orjson.loads(body) for _, body in self._raw_named(kind, references)]
@@ -123,8 +127,9 @@ class ServerStore:
             written.unknown += [change.write for change in batch]
             return
         if reply.ok:
-            _count(batch, json_of(reply), written, known)
-            journal.settle(change.write.value for change in batch)
+            _count(batch, _answered(reply), written, known)
+            unknown = {write.value for write in written.unknown}
+            journal.settle(change.write.value for change in batch if change.write.value not in unknown)
             return
         if reply.status in (404, 405, 501):
             raise ServerRefuses("FA408", f"the server takes no transactions ({reply.problem()}).", "Enable them.")
@@ -241,18 +246,30 @@ def _full_url(change: Change) -> str:
     return urn(value if change.write.system != CANONICAL else sha256(value.encode()).hexdigest())
 
 
+def _answered(reply: Reply) -> Any:
+    """Return what the server says it did, or nothing where its answer cannot be read: the write may have happened."""
+    try:
+        return json_of(reply)
+    except Unreachable:
+        return None
+
+
 def _count(batch: Sequence[Change], answer: Any, written: Written, known: Known) -> None:
     """Count what the server says it did, entry by entry; what it does not mention stays unknown.
 
     The ids it gave are added to what is known, so that later transactions can refer to them.
     """
-    entries = answer.get("entry") or [] if isinstance(answer, dict) else []
-    if len(entries) != len(batch):
+    entries = answer.get("entry") if isinstance(answer, dict) else None
+    if not isinstance(entries, list) or len(entries) != len(batch):
         written.unknown += [change.write for change in batch]
         return
     for change, entry in zip(batch, entries, strict=True):
-        response = entry.get("response") or {}
+        said = entry.get("response") if isinstance(entry, dict) else None
+        response = said if isinstance(said, dict) else {}
         status = str(response.get("status", ""))
+        if not status.startswith("2"):
+            written.unknown.append(change.write)
+            continue
         place = str(response.get("location", "")).partition("/_history/")[0]
         known.by_value.setdefault(change.write.value, {"id": place.rpartition("/")[2]})
         if change.kind is ChangeKind.UPDATE:

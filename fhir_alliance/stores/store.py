@@ -64,6 +64,9 @@ class Store(Protocol):
     def about(self, kind: str, subjects: Collection[str]) -> list[Mapping[str, Any]]:
         """Return all resources of a type about these patients (references)."""
 
+    def active(self, kind: str) -> list[Mapping[str, Any]]:
+        """Return all resources of a type whose status is active."""
+
     def named(self, kind: str, references: Collection[str]) -> list[Mapping[str, Any]]:
         """Return the resources of a type with these references; missing ones are left out."""
 

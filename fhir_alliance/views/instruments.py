@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from datetime import date
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fhir_alliance.core.conformance import Case, Problem
 from fhir_alliance.core.model import Instrument, Scale, Wording
 
 
-def licence_state(instrument: Instrument, *, has_wording: bool) -> str:
-    """Return in a few words whether the wording can be used here."""
-    if instrument.licence.wording is Wording.OVERLAY:
-        return "wording by overlay" if has_wording else "skeleton: no wording, draft only"
-    return "own wording" if instrument.licence.wording is Wording.OWN else "wording ships"
+def licence_state(instrument: Instrument, valid_until: date | None = None, expired_on: date | None = None) -> str:
+    """Return in a few words whether the wording can be used here.
+
+    valid_until: the last day of the site's overlay.  expired_on: the same of one whose day has passed.
+    """
+    if instrument.licence.wording is not Wording.OVERLAY:
+        return instrument.licence.wording.value
+    if valid_until is not None:
+        return f"overlay valid until {valid_until.isoformat()}"
+    return f"overlay expired {expired_on.isoformat()}" if expired_on is not None else "skeleton: draft only"
 
 
-def instrument_row(instrument: Instrument, *, has_wording: bool) -> dict[str, Any]:
+def instrument_row(
+    instrument: Instrument, valid_until: date | None = None, expired_on: date | None = None
+) -> dict[str, Any]:
     """Return an instrument as a machine reads it in `instruments list --json`."""
+    is_draft = instrument.licence.wording is Wording.OVERLAY and valid_until is None
     return {
         "id": instrument.id,
         "version": instrument.version,
@@ -31,10 +39,11 @@ def instrument_row(instrument: Instrument, *, has_wording: bool) -> dict[str, An
         "rater": instrument.rater.value,
         "items": len(instrument.items),
         "scales": [scale.id for scale in instrument.scales],
+        "languages": list(instrument.languages),
         "validated": instrument.validated,
         "licence": instrument.licence.wording.value,
-        "licence_state": licence_state(instrument, has_wording=has_wording),
-        "publishes_as": "draft" if instrument.licence.wording is Wording.OVERLAY and not has_wording else "active",
+        "licence_state": licence_state(instrument, valid_until, expired_on),
+        "publishes_as": "draft" if is_draft else "active",
     }
 
 
@@ -49,13 +58,15 @@ def instrument_list(rows: Iterable[dict[str, Any]]) -> RenderableType:
     return table
 
 
-def instrument_page(instrument: Instrument, *, has_wording: bool) -> RenderableType:
+def instrument_page(
+    instrument: Instrument, valid_until: date | None = None, expired_on: date | None = None
+) -> RenderableType:
     """Return one instrument: what it is, what it scores, and where its numbers are from."""
     lines: list[RenderableType] = [
         Text(instrument.title, style="bold"),
         Text(f"{instrument.url}|{instrument.version}"),
         Text(f"{len(instrument.items)} items, answered by the {instrument.rater.value}; recall: {instrument.recall}"),
-        Text(f"Licence: {instrument.licence.holder}; {licence_state(instrument, has_wording=has_wording)}"),
+        Text(f"Licence: {instrument.licence.holder}; {licence_state(instrument, valid_until, expired_on)}"),
         Text(f"  {instrument.licence.statement}"),
     ]
     if not instrument.validated:
@@ -69,19 +80,14 @@ def instrument_page(instrument: Instrument, *, has_wording: bool) -> RenderableT
     return Group(*lines)
 
 
-def check_page(instrument: Instrument, cases: Sequence[Case], problems: Sequence[Problem]) -> RenderableType:
-    """Return what a check found, as a table that a person can act on."""
-    if not problems:
-        scales = len(instrument.scales)
-        return Text(f"{instrument.id}: {len(instrument.items)} items, {scales} scales, {len(cases)} cases; all agree.")
-    table = Table(
-        title=f"{instrument.id}: {len(problems)} to mend", title_justify="left", box=None, padding=(0, 2, 0, 0)
-    )
-    table.add_column("where")
-    table.add_column("what")
-    for problem in problems:
-        table.add_row(problem.place, problem.what)
-    return table
+def package_text(file: str, counts: Mapping[str, int], worded: Mapping[str, date]) -> RenderableType:
+    """Return what a package holds, by resource type, and whose wording in it is only lent, by id and last day."""
+    lines = [Text(f"{file}: {', '.join(f'{number} {kind}' for kind, number in counts.items())}")]
+    for name, until in worded.items():
+        lines.append(
+            Text(f"  {name} carries wording by permission until {until.isoformat()}: see before you pass it on.")
+        )
+    return Group(*lines)
 
 
 def _scale(scale: Scale) -> list[Text]:

@@ -1,0 +1,53 @@
+"""Small parts that several of our resources share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from fhir_alliance.fhir.identifiers import SOFTWARE
+
+_OBJECTS = frozenset({"subject", "patient", "for", "code", "meta", "focus", "owner", "groupIdentifier", "restriction"})
+_LISTS = frozenset({"identifier", "participant", "episodeOfCare", "category", "component", "derivedFrom", "input"})
+
+
+def is_shaped(resource: Mapping[str, Any]) -> bool:
+    """Return whether the elements that are looked at have the shape of FHIR; a store may hold what has not."""
+    for name, value in resource.items():
+        if name in _LISTS and not (isinstance(value, list) and all(isinstance(entry, dict) for entry in value)):
+            return False
+        is_object = isinstance(value, dict) or (name == "focus" and isinstance(value, list))  # Task's one, or many
+        if name in _OBJECTS and not is_object:
+            return False
+    return True
+
+
+def value_of(resource: Mapping[str, Any], system: str) -> str:
+    """Return the resource's identifier in a system, or "" where it has none."""
+    for identifier in resource.get("identifier") or ():
+        if identifier.get("system") == system:
+            return str(identifier.get("value", ""))
+    return ""
+
+
+def software() -> dict[str, Any]:
+    """Return the reference by which we name ourselves."""
+    return {
+        "type": "Device",
+        "identifier": {"system": SOFTWARE, "value": "fhir_alliance"},
+        "display": "fhir_alliance",
+    }
+
+
+def instant(when: datetime) -> str:
+    """Return an aware moment as FHIR writes it, in UTC, to the second."""
+    return when.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def stored_moment(text: Any) -> datetime:
+    """Return a moment that we have written before; the beginning of time where a server has lost it."""
+    try:
+        return datetime.fromisoformat(str(text)).astimezone(UTC)
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
