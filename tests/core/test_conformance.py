@@ -56,10 +56,13 @@ def test_cases_cover_the_ends_and_a_gap(name: str) -> None:
     instrument = catalog.find(name)
     cases = load_cases(shipped("questionnaires") / name, instrument)
     for scale in instrument.scales:
+        if scale.formula is Formula.GOAL_ATTAINMENT:
+            continue  # its ends are what ever more goals come near to
         said = [case.expect.get(scale.id, "silent") for case in cases]
         assert scale.low in said
         assert scale.high in said
-    assert any(None in case.expect.values() for case in cases)
+    if instrument.scales:  # a form of safety items alone has no score to miss
+        assert any(None in case.expect.values() for case in cases)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -14,7 +14,8 @@ from fhirpathpy.engine.nodes import ResourceNode
 from fhirpathpy.models import models
 
 from fhir_alliance.core.conformance import Case
-from fhir_alliance.core.model import Direction, Instrument, Missing, Wording
+from fhir_alliance.core.goals import goal_attainment
+from fhir_alliance.core.model import Direction, Formula, GoalRating, Instrument, Missing, NoValue, Wording
 from fhir_alliance.core.scoring import Scorer
 from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.answers import walk
@@ -44,8 +45,9 @@ def engine(questionnaire: Mapping[str, Any]) -> dict[str, Any]:
     weights = {
         (coding.get("system"), coding["code"]): extension["valueDecimal"]
         for item in walk(questionnaire["item"])
-        for coding in (option["valueCoding"] for option in item.get("answerOption", ()))
-        for extension in coding.get("extension", ())
+        for option in item.get("answerOption", ())
+        for coding in (option["valueCoding"],)
+        for extension in option.get("extension", ())
         if extension["url"] == ITEM_WEIGHT
     }
 
@@ -71,6 +73,9 @@ def response(instrument: Instrument, case: Case) -> dict[str, Any]:
     for link_id, answer in case.answers.items():
         if isinstance(answer, Missing):
             coding = DECLINED
+        elif not codes[link_id]:
+            items.append({"linkId": link_id, "answer": [{"valueDecimal": answer}]})
+            continue
         else:
             coding = {"system": codes[link_id][answer].system, "code": codes[link_id][answer].code}
         items.append({"linkId": link_id, "answer": [{"valueCoding": coding}]})
@@ -97,11 +102,50 @@ def test_calculated_items_agree_with_the_scorer(name: str, case: Case) -> None:
     expressions = calculated_items(form)
     assert {scale_of[link_id] for link_id in expressions} == set(plans)
     for link_id, expression in expressions.items():
+        if plans[scale_of[link_id]].formula is Formula.GOAL_ATTAINMENT:
+            continue  # over groups of goals, which a case cannot say
         ours = plans[scale_of[link_id]].evaluate(case.answers)[0]
         theirs = evaluate(filled, expression, {"resource": filled, "questionnaire": form}, models["r4"], options)
         assert [Decimal(str(number)) for number in theirs] == (
             [Decimal(ours)] if isinstance(ours, int | Decimal) else []
         )
+
+
+def goals_form(goals: list[tuple[int | None, float | None]]) -> dict[str, Any]:
+    """Return a GAS form with these ratings and weights; None is left out."""
+    code = {option.weight: option.code for option in CATALOG.find("gas").items[0].options}
+    groups = []
+    for rating, weight in goals:
+        answers: dict[str, Any] = {}
+        if rating is not None:
+            answers["/107332-9"] = {"valueCoding": {"system": code[rating].system, "code": code[rating].code}}
+        if weight is not None:
+            answers["gas-weight"] = {"valueDecimal": weight}
+        inner = [{"linkId": link_id, "answer": [answer]} for link_id, answer in answers.items()]
+        groups.append({"linkId": "gas-goals", "item": inner})
+    return {"resourceType": "QuestionnaireResponse", "status": "completed", "item": groups}
+
+
+@pytest.mark.parametrize(
+    ("goals", "score"),
+    [
+        ([(0, None)], 50),
+        ([(1, None)], 60),
+        ([(1, 1), (1, 1), (1, 1)], "63.69"),
+        ([(-1, 1), (0, 2), (1, 3)], "54.41"),
+        ([(-2, None), (2, 2.5)], "60.14"),
+        ([(1, None), (None, None)], None),
+    ],
+)
+def test_goal_attainment_is_calculated_alike(goals: list[tuple[int | None, float | None]], score: Any) -> None:
+    """The calculated GAS T score is ours, for weighed and unweighed goals, and nothing where one is not rated."""
+    form, filled = CATALOG.questionnaires["gas"], goals_form(goals)
+    ratings = [GoalRating("Goal/1", Missing.UNANSWERED if x is None else x, Decimal(str(w or 1))) for x, w in goals]
+    ours = goal_attainment(ratings, 2)
+    expression = calculated_items(form)["gas-total"]
+    theirs = evaluate(filled, expression, {"resource": filled, "questionnaire": form}, models["r4"], engine(form))
+    assert [Decimal(str(number)) for number in theirs] == ([] if score is None else [Decimal(score)])
+    assert isinstance(ours, NoValue) if score is None else ours == Decimal(score)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -132,7 +176,7 @@ def test_weights_stand_in_both_dialects(name: str) -> None:
     scored = {item.link_id for item in CATALOG.find(name).items}
     for item in walk(CATALOG.questionnaires[name]["item"]):
         for option in item.get("answerOption", ()) if item["linkId"] in scored else ():
-            found = {e["url"]: e["valueDecimal"] for e in option["valueCoding"].get("extension", ())}
+            found = {e["url"]: e["valueDecimal"] for e in option.get("extension", ())}
             if option["valueCoding"]["code"] != DECLINED["code"]:
                 assert set(found) == {ITEM_WEIGHT, ORDINAL}
                 assert len(set(found.values())) == 1
