@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +30,8 @@ hapi_server = _load(Path(__file__).parent / "servers" / "hapi_server.py")
 _MISSING = pytest.StashKey[str]()
 _RAN = pytest.StashKey[int]()
 _SKIPPED = pytest.StashKey[int]()
+_COMPARED = pytest.StashKey[Counter[str]]()
+_ENGINES = {"fhirpath": "fhirpath.js", "lforms": "LHC-Forms", "own": "our FHIRPath path"}
 _SERVER_FIXTURES = {"hapi", "start_hapi"}
 
 
@@ -60,6 +63,12 @@ def start_hapi() -> Iterator[Callable[..., Any]]:
     yield start
     for server in started:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def comparisons(request: pytest.FixtureRequest) -> Counter[str]:
+    """How many results were compared with those of other engines, by engine; told at the end of the run."""
+    return request.config.stash.setdefault(_COMPARED, Counter())
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -100,5 +109,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """Say how much of the run met a real server: green without one proves less."""
     ran, skipped = config.stash[_RAN], config.stash[_SKIPPED]
     terminalreporter.write_line(f"HAPI FHIR: {ran} tests ran against the real server")
+    for engine, count in config.stash.get(_COMPARED, Counter()).items():
+        terminalreporter.write_line(f"Engines: {count:,} totals agree with {_ENGINES[engine]}")
     if skipped:
         terminalreporter.write_line(f"HAPI FHIR: {skipped} tests skipped: {config.stash[_MISSING]}", yellow=True)

@@ -23,7 +23,7 @@ from fhir_alliance.stores.store import Store
 
 NOW = datetime(2026, 6, 1, 8, 30, tzinfo=timezone(timedelta(hours=5, minutes=45)))  # not UTC, on purpose
 CLINICAL = (
-    "Task", "Observation", "Consent", "QuestionnaireResponse", "CareTeam", "CarePlan", "Goal", "Encounter",
+    "Flag", "Task", "Observation", "Consent", "QuestionnaireResponse", "CareTeam", "CarePlan", "Goal", "Encounter",
     "EpisodeOfCare", "Practitioner", "Patient",
 )  # fmt: skip
 

@@ -16,6 +16,7 @@ from fhir_alliance.testing import response_json
 
 Site: TypeAlias = Any  # folder or server: see conftest.py
 ANNA, BEN = "Patient/anna", "Patient/ben"
+PER_FORM = 3  # of a PHQ-9: the panel, the total, the symptom count of its algorithm
 MILD, SEVERE = [1, 1, 1, 1, 1, 1, 1, 0, 0], [3, 3, 3, 3, 3, 3, 3, 2, 0]
 TREAT = [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"}]
 
@@ -130,7 +131,7 @@ def test_forms_become_scores_and_a_review(site: Site, check_valid: Callable[[Sit
     site.load(*people(), form("a1", MILD, "01-05"), form("a2", SEVERE, "01-12"))
     done = site.sync()
     assert (done.read, done.scored, done.exit) == (2, 2, Exit.DONE)
-    assert done.as_object()["created"] == {"Observation": 4, "Task": 1}
+    assert done.as_object()["created"] == {"Observation": 2 * PER_FORM, "Task": 1}
     assert totals(site) == {"a1": ("final", 7), "a2": ("final", 23)}
     [task] = tasks(site, "goal-review")
     assert task["focus"]["reference"] == "Goal/sleep"
@@ -147,7 +148,7 @@ def test_members_and_sources_point_to_what_stands_there(site: Site) -> None:
     site.sync()
     observations = {f"Observation/{o['id']}": o for o in site.all("Observation")}
     [panel] = [o for o in observations.values() if "hasMember" in o]
-    assert [m["reference"] in observations for m in panel["hasMember"]] == [True]
+    assert [m["reference"] in observations for m in panel["hasMember"]] == [True] * (PER_FORM - 1)
     assert "valueQuantity" not in panel
     [source] = {o["derivedFrom"][0]["reference"] for o in observations.values()}
     assert re.fullmatch(r"QuestionnaireResponse/a1/_history/\d+", source)
@@ -165,7 +166,7 @@ def test_a_second_run_writes_nothing(site: Site) -> None:
     for done in (again, fresh):
         assert not done.created
         assert not done.updated
-    assert fresh.as_object()["unchanged"] == {"Observation": 4, "Task": 2}
+    assert fresh.as_object()["unchanged"] == {"Observation": 2 * PER_FORM, "Task": 2}
     assert {kind: site.all(kind) for kind in ("Observation", "Task")} == before
 
 
@@ -181,7 +182,7 @@ def test_amending_and_withdrawing_change_exactly_what_rests_on_them(
     )
     done = site.sync()
     assert done.as_object()["created"] == {}
-    assert done.as_object()["updated"] == {"Observation": 4, "Task": 1}
+    assert done.as_object()["updated"] == {"Observation": 2 * PER_FORM, "Task": 1}
     assert totals(site) == {"a1": ("final", 7), "a2": ("entered-in-error", 23), "b1": ("amended", 23)}
     assert [o for o in site.all("Observation") if "/a1/" in str(o["derivedFrom"])] == untouched
     [task] = tasks(site, "goal-review")
@@ -196,7 +197,7 @@ def test_a_changed_form_that_still_says_completed_is_a_correction(site: Site) ->
     site.load(*people(), form("a1", MILD, "01-05"))
     site.sync()
     site.load(form("a1", SEVERE, "01-05"))
-    assert site.sync().as_object()["updated"] == {"Observation": 2}
+    assert site.sync().as_object()["updated"] == {"Observation": PER_FORM}
     assert totals(site) == {"a1": ("corrected", 23)}
     assert not site.sync().updated
 
@@ -291,7 +292,9 @@ def test_an_unscorable_form_says_so(site: Site, check_valid: Callable[[Site], No
     site.load(*people(), form("a1", [1] * 6 + [None, None, 0], "01-05"))
     done = site.sync()
     assert (done.scored, done.unscorable) == (0, 1)
-    [total] = [o for o in site.all("Observation") if "dataAbsentReason" in o]
+    absent = [o for o in site.all("Observation") if "dataAbsentReason" in o]
+    assert len(absent) == PER_FORM - 1
+    [total] = [o for o in absent if any(coding["code"] == "phq-9-total" for coding in o["code"]["coding"])]
     assert total["note"][0]["text"] == "7 of 9 answered; rule needs 9."
     assert "valueQuantity" not in total
     check_valid(site)
@@ -313,9 +316,9 @@ def test_a_dry_run_sends_nothing(site: Site) -> None:
     """A dry run counts what would be written and leaves the store as it was; the next run still does it all."""
     site.load(*people(), form("a1", MILD, "01-05"))
     rehearsed = site.sync(dry_run=True)
-    assert rehearsed.as_object()["created"] == {"Observation": 2}
+    assert rehearsed.as_object()["created"] == {"Observation": PER_FORM}
     assert site.all("Observation") == []
-    assert site.sync().as_object()["created"] == {"Observation": 2}
+    assert site.sync().as_object()["created"] == {"Observation": PER_FORM}
 
 
 def test_two_runs_at_once(site: Site) -> None:

@@ -1,0 +1,192 @@
+"""Every kind of resource that we write, held to the letter by a file beside this one.
+
+After a wanted change, rewrite the files and read what git shows of it:
+
+    REWRITE_GOLDEN=1 python -m pytest tests/golden; git diff tests/golden
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from fhir.resources.R4B import get_fhir_model_class
+
+from fhir_alliance.core.consent import ConsentPolicy, Datum, gate
+from fhir_alliance.core.model import Cleared, Instrument, MissingRule, Response, Review, Score
+from fhir_alliance.core.reviews import (
+    ReviewPolicy,
+    Setting,
+    cancel_withdrawn,
+    plan_goal_review,
+    plan_safety_review,
+)
+from fhir_alliance.core.rules import RuleSettings, evaluate, judged
+from fhir_alliance.core.scoring import Scorer
+from fhir_alliance.fhir.inbound import Forms
+from fhir_alliance.fhir.observation import Emitter, panel_codes, read_score, withdrawn
+from fhir_alliance.fhir.task import changed_task, new_task, read_review
+from fhir_alliance.runs.catalog import load_catalog
+from fhir_alliance.testing import response_json
+
+HERE = Path(__file__).parent
+NOW = datetime(2026, 2, 2, 18, 0, tzinfo=timezone(timedelta(hours=9, minutes=30)))
+LATER = NOW + timedelta(days=3)
+ANNA = "Patient/anna"
+CATALOG = load_catalog()
+FORMS = Forms(CATALOG.instruments, CATALOG.questionnaires)
+ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+# the PHQ-9 with its total alone: the files hold shapes, not the catalog
+PHQ_9 = msgspec.structs.replace(
+    CATALOG.find("phq-9"), scales=tuple(s for s in CATALOG.find("phq-9").scales if s.id == "total")
+)
+CHECKIN = CATALOG.find("alliance-checkin")
+# the check-in, but for a bond of which one answer may be missing: no shipped subscale prorates
+LENIENT = msgspec.structs.replace(
+    CHECKIN,
+    scales=tuple(
+        msgspec.structs.replace(s, missing=MissingRule(1, "test")) if s.id == "bond" else s for s in CHECKIN.scales
+    ),
+)
+SETTING = Setting(ANNA, "EpisodeOfCare/e1", "Encounter/s5", "PractitionerRole/lea", "Goal/sleep", "CarePlan/c1")
+
+
+def phq(points: Sequence[int | None], **elements: Any) -> dict[str, Any]:
+    """Return Anna's PHQ-9 of a session."""
+    own = {"name": "form-5", "authored": "2026-02-02T17:10:00+09:30", "encounter": {"reference": "Encounter/s5"}}
+    return response_json(points, subject=ANNA, **(own | elements))
+
+
+def checkin(unanswered: Sequence[str]) -> dict[str, Any]:
+    """Return Anna's check-in, in German, with fours and ones but for some items."""
+    items = [
+        {"linkId": item.link_id, "answer": [{"valueInteger": 1 if item.link_id == "pace" else 4}]}
+        for item in CHECKIN.items
+        if item.link_id not in unanswered
+    ]
+    return phq([None] * 9, name="checkin-5", questionnaire=CHECKIN.url, item=items, language="de")
+
+
+def observations(resource: dict[str, Any], instrument: Instrument = PHQ_9) -> dict[str, bytes]:
+    """Return what is written for a form, by scale; also "panel", and the first item as "item"."""
+    form = FORMS.read(json.dumps(resource).encode(), "in.ndjson:1", NOW)
+    assert isinstance(form, Response)
+    cleared = gate(form, (), ConsentPolicy(), Datum.of(panel_codes(instrument)), NOW)
+    assert isinstance(cleared, Cleared)
+    scores = Scorer(instrument).score(cleared)
+    emitted = Emitter(instrument, with_items=True).observations(cleared, scores)
+    return dict(zip(["panel", *(score.scale for score in scores), "item"], (body for _, body in emitted), strict=False))
+
+
+def stored(body: bytes, **elements: Any) -> dict[str, Any]:
+    """Return a resource as a server gives it back: under its own id, with what servers add."""
+    resource = json.loads(body)
+    meta = resource["meta"] | {"versionId": "3", "lastUpdated": "2026-02-02T09:00:00Z"}
+    return resource | {"id": "4711", "meta": meta, **elements}
+
+
+def total(points: Sequence[int], day: int) -> Score:
+    """Return Anna's PHQ-9 total of a day in January, as read from the record."""
+    body = observations(phq(points, name=f"form-{day}", authored=f"2026-01-{day:02}T10:00:00+09:30"))["total"]
+    score = read_score(json.loads(body), CATALOG.instruments)
+    assert score is not None
+    return score
+
+
+def planned(history: Sequence[Score], reviews: Sequence[Review] = ()) -> Review:
+    """Return the goal review that Anna's history calls for."""
+    since = {ANNA: history[0].when}
+    findings = evaluate(history, CATALOG.instruments, RuleSettings(), NOW, since)
+    looked_for = judged(history, RuleSettings(), NOW, since)
+    review = plan_goal_review(SETTING, findings, None, reviews, looked_for, ReviewPolicy(), NOW)
+    assert review is not None
+    return review
+
+
+def goal_tasks() -> dict[str, bytes]:
+    """Return a goal review as it is opened, as it goes on after people worked on it, and as it ends without ground."""
+    low, high, higher = (total([points] * 9, day) for points, day in ((0, 5), (1, 12), (2, 19)))
+    opened = new_task(planned([low, high])).body
+    note = [{"text": "I will take it up on Friday."}]
+    taken = stored(opened, status="accepted", owner={"reference": "Practitioner/tom"}, note=note)
+    known = read_review(taken)
+    assert known is not None
+    joined = planned([low, high, higher], [known])
+    gone = planned([low, msgspec.structs.replace(high, withdrawn=True)], [known])
+    return {
+        "task-goal-review": opened,
+        "task-goal-review-changed": changed_task(taken, joined, LATER).body,
+        "task-goal-review-cancelled": changed_task(taken, gone, LATER).body,
+    }
+
+
+def safety_tasks() -> dict[str, bytes]:
+    """Return a safety review as it is opened, and as it ends when its form is withdrawn."""
+    form = FORMS.read(json.dumps(phq([1, 1, 1, 1, 1, 1, 1, 1, 1])).encode(), "in.ndjson:1", NOW)
+    assert isinstance(form, Response)
+    concern = FORMS.concern_of(form)
+    assert concern is not None
+    review = plan_safety_review(concern, SETTING, (), ReviewPolicy(), NOW)
+    assert review is not None
+    opened = new_task(review).body
+    known = read_review(stored(opened))
+    assert known is not None
+    return {
+        "task-safety-review": opened,
+        "task-safety-review-cancelled": changed_task(stored(opened), cancel_withdrawn(known), LATER).body,
+    }
+
+
+def resources() -> dict[str, bytes]:
+    """Return one resource of every kind."""
+    whole = observations(phq([2, 2, 2, 2, 1, 1, 2, 0, 0], language="en"))
+    declined = phq([2, 2, 2, 2, 1, 1, None, 0, 0])
+    declined["item"].append({"linkId": "/44252-5", "extension": [{"url": ABSENT, "valueCode": "asked-declined"}]})
+    no_id = observations(phq([0] * 9, name=None, authored="2026-02-02", encounter=None, source=None, meta=None))
+    return {
+        "observation-panel": whole["panel"],
+        "observation-total": whole["total"],
+        "observation-item": whole["item"],
+        "observation-total-from-a-form-that-says-little": no_id["total"],
+        "observation-unscorable": observations(phq([2, 2, 2, 2, 1, 1, 2, None, None]))["total"],
+        "observation-declined": observations(declined)["total"],
+        "observation-amended": observations(phq([3] * 9, status="amended", meta={"versionId": "2"}))["total"],
+        "observation-withdrawn": withdrawn(stored(whole["total"]), "form-5").body,
+        "observation-alliance-prorated": observations(checkin(["trust", "hope"]), CHECKIN)["total"],
+        "observation-subscale": observations(checkin([]), CHECKIN)["bond"],
+        "observation-subscale-prorated": observations(checkin(["trust"]), LENIENT)["bond"],
+        **goal_tasks(),
+        **safety_tasks(),
+    }
+
+
+WRITTEN = resources()
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_is_written_is_what_stands_in_the_file(name: str) -> None:
+    """A resource that we write is, element for element, the one in its golden file."""
+    text = json.dumps(json.loads(WRITTEN[name]), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    path = HERE / f"{name}.json"
+    if os.environ.get("REWRITE_GOLDEN"):
+        path.write_text(text, encoding="utf-8")
+        pytest.skip("rewritten: read the difference, then run again")
+    assert text == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_is_written_is_fhir(name: str) -> None:
+    """An independent FHIR library reads it, and knows every element."""
+    resource = json.loads(WRITTEN[name])
+    get_fhir_model_class(resource["resourceType"]).model_validate(resource)
+
+
+def test_every_file_is_held() -> None:
+    """No golden file is left over from what we no longer write."""
+    assert {path.stem for path in HERE.glob("*.json")} == set(WRITTEN)

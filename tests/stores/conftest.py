@@ -1,0 +1,170 @@
+"""A server on the loopback interface that answers as a test says, and a small FHIR server in memory for it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+from fhir_alliance.stores.journal import Journal
+from fhir_alliance.stores.server import ServerStore
+
+Answer: TypeAlias = tuple[int, Any, dict[str, str]]  # status, body, headers
+
+
+class Request(NamedTuple):
+    """What was asked. path: with the query."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Loopback:
+    """The server. answer: gets a Request, returns status, body (an object is sent as JSON) and headers.
+
+    The header `X-Cut` closes the connection in the middle of the body.
+    """
+
+    def __init__(self, answer: Callable[[Request], Answer]) -> None:
+        self.requests: list[Request] = []
+        loopback = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def handle_all(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                request = Request(self.command, self.path, dict(self.headers), body)
+                loopback.requests.append(request)
+                status, content, headers = answer(request)
+                content = content if isinstance(content, bytes) else json.dumps(content).encode()
+                self.send_response(status)
+                for name, value in ({"Content-Type": "application/fhir+json"} | headers).items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content[: len(content) // 2] if "X-Cut" in headers else content)
+
+            do_GET = do_POST = do_PUT = handle_all  # noqa: N815 - named so by http.server
+
+            def log_message(self, *_: object) -> None:
+                """Keep the test's output clean."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+        self.base = f"http://127.0.0.1:{self._server.server_port}/fhir"
+
+    def stop(self) -> None:
+        """Close the port and end the thread."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Loopback]]:
+    """A function that starts a server, see Loopback; given one answer or several, the last one is repeated."""
+    started: list[Loopback] = []
+
+    def serve(*answers: Any) -> Loopback:
+        if callable(answers[0]):
+            started.append(Loopback(answers[0]))
+        else:
+            left = list(answers)
+            started.append(Loopback(lambda _: left.pop(0) if len(left) > 1 else left[0]))
+        return started[-1]
+
+    yield serve
+    for server in started:
+        server.stop()
+
+
+class Ehr:
+    """A small FHIR server in memory: searches by id, patient and change; transactions with its own ids.
+
+    page: entries on a page.  on_transaction: may answer in place of it, before or after it was done.
+    """
+
+    def __init__(self, *resources: dict[str, Any]) -> None:
+        self.resources = list(resources)
+        self.page = 500
+        self.on_transaction: Callable[[dict[str, Any], Callable[[], Answer]], Answer] = lambda _, commit: commit()
+        self.transactions: list[dict[str, Any]] = []
+
+    def __call__(self, request: Request) -> Answer:
+        """Answer a request."""
+        url = urlsplit(request.path)
+        if request.method == "POST" and not url.path.endswith("/_search"):
+            bundle = json.loads(request.body)
+            self.transactions.append(bundle)
+            return self.on_transaction(bundle, lambda: self._transact(bundle))
+        asked = {k: v[0] for k, v in parse_qs(url.query + "&" + request.body.decode()).items()}
+        kind = url.path.split("/")[2]
+        found = [
+            resource for resource in self.resources if resource["resourceType"] == kind and matches(resource, asked)
+        ]
+        start = int(asked.get("_offset", 0))
+        entries = [{"resource": r, "search": {"mode": "match"}} for r in found[start : start + self.page]]
+        query = "&".join(f"{k}={v}" for k, v in (asked | {"_offset": str(start + self.page)}).items())
+        more = [{"relation": "next", "url": f"http://{request.headers['Host']}{url.path}?{query}"}]
+        more = [] if start + self.page >= len(found) or "_search" in url.path else more
+        return 200, {"resourceType": "Bundle", "type": "searchset", "entry": entries, "link": more}, {}
+
+    def all(self, kind: str) -> list[dict[str, Any]]:
+        """Return the resources of a type."""
+        return [resource for resource in self.resources if resource["resourceType"] == kind]
+
+    def _transact(self, bundle: dict[str, Any]) -> Answer:
+        responses, names = [], {}
+        for entry in bundle["entry"]:
+            kind, _, name = entry["request"]["url"].partition("/")
+            key = re.search(r"identifier=.+\|(.+)", unquote(entry["request"].get("ifNoneExist", "")))
+            stored = [r for r in self.all(kind) if r["id"] == name or (key and key[1] == r["identifier"][0]["value"])]
+            name = stored[0]["id"] if stored else f"srv-{len(self.resources)}"
+            names[entry["fullUrl"]] = f"{kind}/{name}"
+            if not stored or not key:
+                self.resources = [r for r in self.resources if r not in stored] + [entry["resource"] | {"id": name}]
+            status = "200 OK" if stored else "201 Created"
+            responses.append({"response": {"status": status, "location": f"{kind}/{name}/_history/1"}})
+        text = json.dumps(self.resources)
+        for temporary, given in names.items():
+            text = text.replace(temporary, given)
+        self.resources = json.loads(text)
+        return 200, {"resourceType": "Bundle", "type": "transaction-response", "entry": responses}, {}
+
+
+def matches(resource: dict[str, Any], asked: dict[str, str]) -> bool:
+    """Return whether a search by `_id` or `patient` finds the resource."""
+    subject = (resource.get("subject") or resource.get("for") or {}).get("reference")
+    in_ids = "_id" not in asked or resource["id"] in asked["_id"].split(",")
+    return in_ids and ("patient" not in asked or subject in asked["patient"].split(","))
+
+
+@pytest.fixture
+def ehr() -> Ehr:
+    """An empty server, not started."""
+    return Ehr()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    """A journal."""
+    opened = Journal(tmp_path / "state", "test")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def store(serve: Callable[..., Loopback], ehr: Ehr) -> Iterator[ServerStore]:
+    """The server, started and opened."""
+    opened = ServerStore(serve(ehr).base)
+    yield opened
+    opened.close()
