@@ -1,5 +1,5 @@
 // Evaluates the calculated items of Questionnaires with fhirpath.js and with LHC-Forms.
-// One JSON line in: {questionnaire, responses}. One JSON line out:
+// One JSON line in: {questionnaire, responses, lforms: how many of them LHC-Forms gets}. One JSON line out:
 // {fhirpath: [{linkId: number | null | {error}}...], lforms: [...] | {error}}.
 // Call: node engines.js FOLDER_OF_LFORMS
 const fs = require('fs');
@@ -125,11 +125,11 @@ function valueOf(item, answer) {
 async function main() {
   const LForms = loadForms(process.argv[2]);
   for await (const line of readline.createInterface({ input: process.stdin })) {
-    const { questionnaire, responses } = JSON.parse(line);
+    const { questionnaire, responses, lforms } = JSON.parse(line);
     let forms;
     try {
       const evaluate = repeats(questionnaire) ? withFreshForms : withForms;
-      forms = await evaluate(LForms, questionnaire, responses);
+      forms = await evaluate(LForms, questionnaire, responses.slice(0, lforms));
     } catch (error) {
       forms = { error: error.message };
     }
