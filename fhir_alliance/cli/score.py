@@ -45,6 +45,8 @@ def score(
     if as_json and out_file is None:
         raise click.UsageError("--json and the Observations would both go to stdout: give --out FILE.")
     outputs = [path.resolve() for path in (out_file, parked_file) if path is not None]
+    if len(set(outputs)) < len(outputs):
+        raise click.UsageError("--out and --parked name the same file.")
     if any(Path(name).resolve() in outputs for name in inputs if name != "-" and Path(name).is_file()):
         raise click.UsageError("An output file is one of the inputs, which are never changed.")
     if out_file is not None and out_file.is_symlink():

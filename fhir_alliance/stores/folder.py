@@ -143,7 +143,7 @@ class _Index:
             self._load(path, kinds)
 
     def _load(self, path: Path, kinds: frozenset[str]) -> None:
-        typed = _TYPED_FILE.fullmatch(path.name)
+        typed = _typed(path)
         if typed and typed[1] not in kinds:
             return
         for record in _records(path):
@@ -214,7 +214,7 @@ class _Index:
 def response_records(inputs: Iterable[Path]) -> Iterator[Record]:
     """Yield every QuestionnaireResponse in files and folders, broken ones included, with its place."""
     for path in _files(inputs):
-        typed = _TYPED_FILE.fullmatch(path.name)
+        typed = _typed(path)
         if typed is None or typed[1] == "QuestionnaireResponse":
             for record in _records(path):
                 if typed is not None or _is_response(record.body):
@@ -224,7 +224,7 @@ def response_records(inputs: Iterable[Path]) -> Iterator[Record]:
 def records_of(inputs: Iterable[Path], kind: str) -> Iterator[Mapping[str, Any]]:
     """Yield every readable resource of a type in files and folders."""
     for path in _files(inputs):
-        typed = _TYPED_FILE.fullmatch(path.name)
+        typed = _typed(path)
         if typed is not None and typed[1] != kind:
             continue
         for record in _records(path):
@@ -287,6 +287,12 @@ def _files(inputs: Iterable[Path]) -> Iterator[Path]:
             yield path
 
 
+def _typed(path: Path) -> re.Match[str] | None:
+    """Return the type in a file's name; Bundles hold all types, so their name tells none."""
+    typed = _TYPED_FILE.fullmatch(path.name)
+    return None if typed is not None and typed[1] == "Bundle" else typed
+
+
 def _records(path: Path) -> Iterator[Record]:
     """Yield the resources of a file: a line each in NDJSON, the entries of a Bundle, or one resource."""
     if path.suffix == ".json":
@@ -305,14 +311,17 @@ def numbered_lines(lines: Iterable[bytes], name: str) -> Iterator[Record]:
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
         line = line.strip()
-        if line:
+        if b'"Bundle"' in line:  # a line can hold a whole Bundle
+            yield from whole_file(line, f"{name}:{number}")
+        elif line:
             yield Record(name, line, number)
 
 
 def stream_records(stream: IO[bytes], name: str) -> Iterator[Record]:
     """Yield the resources of a stream: NDJSON line by line, or one JSON text over many lines."""
-    first = stream.readline()
+    first, passed = stream.readline(), []
     while first and not first.strip():
+        passed.append(first)  # they count as lines
         first = stream.readline()
     try:
         strict_json(first.removeprefix(b"\xef\xbb\xbf"))
@@ -323,11 +332,11 @@ def stream_records(stream: IO[bytes], name: str) -> Iterator[Record]:
         if following and not following.lstrip().startswith(b"{"):  # a text that goes on, not a broken line
             yield from whole_file(first + following + stream.read(), name)
             return
-        yield from numbered_lines(chain([first, following], stream), name)
+        yield from numbered_lines(chain([*passed, first, following], stream), name)
         return
     rest = stream.readline()
     if rest.strip():
-        yield from numbered_lines(chain([first, rest], stream), name)
+        yield from numbered_lines(chain([*passed, first, rest], stream), name)
     else:
         yield from whole_file(first, name)
 

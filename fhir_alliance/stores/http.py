@@ -33,6 +33,7 @@ class Reply:
 
     def __init__(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.status = status
+        self.is_second = False  # an earlier attempt may have been done, and its answer lost
         self.body = body
         self.headers = headers
 
@@ -101,6 +102,7 @@ class Http:
         self, method: str, url: str, params: Mapping[str, str] | None = None, data: bytes | None = None,
         form: Mapping[str, str] | None = None,
     ) -> Reply:  # fmt: skip
+        is_lost = False
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 reply = self._once(method, url, params, data, form)
@@ -110,9 +112,12 @@ class Http:
                         "FA402", f"{self._origin[1]} does not answer ({type(error).__name__}).", "Is the server up?"
                     ) from None
                 self._sleep(0.5 * 2 ** (attempt - 1))
+                is_lost = True
                 continue
             if reply.status not in _AGAIN:
+                reply.is_second = is_lost
                 return self._admitted(reply)
+            is_lost = is_lost or reply.status != 429
             if attempt < ATTEMPTS:
                 self._sleep(_wait(reply.headers.get("Retry-After", ""), attempt))
         raise RetryLater("FA403", f"the server asks for patience ({reply.problem()}).", "Run again later.")

@@ -131,6 +131,9 @@ class ServerStore:
             unknown = {write.value for write in written.unknown}
             journal.settle(change.write.value for change in batch if change.write.value not in unknown)
             return
+        if reply.is_second and reply.status in (409, 412):  # perhaps by our own first attempt
+            written.unknown += [change.write for change in batch]
+            return
         if reply.status in (404, 405, 501):
             raise ServerRefuses("FA408", f"the server takes no transactions ({reply.problem()}).", "Enable them.")
         groups = _groups(batch)

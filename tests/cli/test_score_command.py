@@ -54,6 +54,15 @@ def test_ways_in(run: Run, here: Path, way: str, indent: int | None) -> None:
     assert forms_of(done.stdout) == {"good"}
 
 
+@pytest.mark.parametrize("place", ["-", "bundles.ndjson", "Bundle.ndjson"])
+def test_bundles_line_by_line(run: Run, here: Path, place: str) -> None:
+    """Lines that are Bundles are unpacked, or at least told: forms never vanish without a word."""
+    text = ndjson(*(bundle(response_json([1] * 9, name=name)) for name in ("one", "two")))
+    (here / place.replace("-", "unused")).write_text(text, encoding="utf-8")
+    done = run("score", place, stdin=text if place == "-" else None)
+    assert done.exit_code == 20 or forms_of(done.stdout) == {"one", "two"}
+
+
 def test_ways_in_mixed(run: Run, here: Path) -> None:
     """A folder, a Bundle, a file and stdin in one call are all scored."""
     (here / "in").mkdir()
@@ -106,6 +115,13 @@ def test_an_input_is_never_overwritten(run: Run, here: Path, option: str) -> Non
     done = run("score", "r.ndjson", option, "./r.ndjson")
     assert (here / "r.ndjson").read_text(encoding="utf-8") == ndjson(GOOD)
     assert done.exit_code in (2, 10)
+
+
+def test_scores_and_parked_do_not_share_a_file(run: Run, here: Path) -> None:
+    """One file for both would lose the scores, so it is refused."""
+    (here / "r.ndjson").write_text(ndjson(GOOD, BAD), encoding="utf-8")
+    assert run("score", "r.ndjson", "--out", "same", "--parked", "./same").exit_code in (2, 10)
+    assert not (here / "same").exists()
 
 
 def test_a_reader_that_has_gone_is_no_error(clinic: Clinic) -> None:

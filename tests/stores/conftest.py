@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -142,7 +143,11 @@ class Ehr:
 
 
 def matches(resource: dict[str, Any], asked: dict[str, str]) -> bool:
-    """Return whether a search by `_id` or `patient` finds the resource."""
+    """Return whether a search by `_id`, `patient` or `_lastUpdated` finds the resource."""
+    if "_lastUpdated" in asked:
+        updated = datetime.fromisoformat(resource["meta"]["lastUpdated"])
+        if updated < datetime.fromisoformat(asked["_lastUpdated"].removeprefix("ge")):
+            return False
     subject = (resource.get("subject") or resource.get("for") or {}).get("reference")
     in_ids = "_id" not in asked or resource["id"] in asked["_id"].split(",")
     return in_ids and ("patient" not in asked or subject in asked["patient"].split(","))

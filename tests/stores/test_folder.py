@@ -136,6 +136,12 @@ def test_a_stream(text: bytes, found: list[str]) -> None:
     assert [told(record) for record in stream_records(io.BytesIO(text), "stdin")] == found
 
 
+def test_places_in_a_stream() -> None:
+    """Blank lines at the start of a stream count, so that the number told is the number an editor shows."""
+    records = stream_records(io.BytesIO(b"\n\n{broken\n" + form("a") + b"\n" + form("b")), "stdin")
+    assert [record.place for record in records] == ["stdin:3", "stdin:4", "stdin:5"]
+
+
 def test_pages(tmp_path: Path) -> None:
     """A folder comes in pages of bounded size that hold every form once, and has no mark."""
     names = [f"r{n}" for n in range(PAGE_SIZE * 2 + 1)]

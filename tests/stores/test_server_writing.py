@@ -195,6 +195,15 @@ def test_an_update_that_failed_is_not_counted_as_done(ehr: Ehr, store: ServerSto
     assert len(written.unknown) + len(written.refused) == 1
 
 
+def test_an_update_of_ours_that_was_not_answered(ehr: Ehr, store: ServerStore, journal: Journal) -> None:
+    """An update that was done, its reply lost, meets our own version when repeated: unknown, not refused."""
+    replies = [GONE_BAD, (412, {}, {})]
+    ehr.on_transaction = lambda *_: replies.pop(0)
+    written = put(store, journal, Change(write(key(1)).write, ChangeKind.UPDATE, "srv-7", "3"))
+    assert written.refused == []
+    assert [each.value for each in written.unknown] == [intent.key for intent in journal.unsettled()] == [key(1)]
+
+
 def test_too_large_a_transaction_is_divided(ehr: Ehr, store: ServerStore, journal: Journal) -> None:
     """A server that finds a transaction too large gets smaller ones, and everything is written."""
     ehr.on_transaction = lambda bundle, commit: (413, {}, {}) if len(bundle["entry"]) > 4 else commit()
