@@ -115,7 +115,8 @@ def generated(instrument: Instrument, questionnaire: Mapping[str, Any]) -> list[
 
 def _answer(item: Item, number: int, chance: random.Random) -> dict[str, Any]:
     if not item.options:
-        value = (item.low, item.high)[number] if number < 2 else Decimal(chance.randint(int(item.low * 10), int(item.high * 10))) / 10
+        tenths = chance.randint(int(item.low * 10), int(item.high * 10))
+        value = (item.low, item.high)[number] if number < 2 else Decimal(tenths) / 10
         return {"valueDecimal": float(value)}
     ranked = sorted(item.options, key=lambda option: option.weight)
     option = ranked[-number] if number < 2 else chance.choice(ranked)
