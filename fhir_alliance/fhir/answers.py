@@ -213,8 +213,12 @@ class FormReader:
             choice = None
         if choice is not None:
             stated.add(choice.weight)
-        if not stated and self.site is not None and coding.code in self.site.unscored.get(entry.link_id, ()):
-            raise ParkItem("FA219", f'item "{name}" has an answer without points.', "Give every answer a weight.")
+        if not stated and self.site is not None and self.site.is_unscored(entry.item, coding.code or ""):
+            raise ParkItem(
+                "FA219",
+                f'item "{name}" has an answer without points.',
+                "Give every answer a weight, where it is listed.",
+            )
         if not stated:
             raise ParkItem(
                 "FA211", f'item "{name}" has an answer code that the form does not offer.', "Check system and code."
@@ -380,7 +384,7 @@ def _number(answer: WireAnswer) -> Number | None:
 
 def whole(value: Decimal) -> Number:
     """Return a decimal as an int where it is a whole number."""
-    if value.is_finite() and abs(value) < 1_000_000 and value == value.to_integral_value():
+    if value.is_finite() and -1_000_000 < value < 1_000_000 and value == value.to_integral_value():
         return int(value)
     return value
 

@@ -72,7 +72,8 @@ def filled_form(places: Sequence[Place], items: Mapping[str, Item], answers: Map
         if isinstance(points, (int, Decimal)):
             item = items[link_id]
             several = [o.weight for o in item.options if o.weight > 0] if item.repeats and points == item.high else []
-            node["answer"] = [answer_of(item, weight) for weight in several or [points]]
+            is_coded = not item.options and place.question.type in ("choice", "open-choice")
+            node["answer"] = [answer_of(item, weight, is_coded=is_coded) for weight in several or [points]]
         if below:
             home = node["answer"][0] if "answer" in node else node  # what stands in a question stands under its answer
             home["item"] = below

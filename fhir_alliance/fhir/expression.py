@@ -15,6 +15,7 @@ from fhir_alliance.fhir.fhirpath_values import Collection, Unevaluable, compute
 from fhir_alliance.fhir.formula_arithmetic import scalar
 from fhir_alliance.fhir.formula_evaluation import Lifted
 from fhir_alliance.fhir.formula_symbols import (
+    Bare,
     Calculated,
     Guarded,
     Here,
@@ -34,6 +35,7 @@ from fhir_alliance.fhir.questions import Place
 PLACES: Final = 8  # kept of a result that is not rounded: what FHIRPath 2.0.0 promises
 UNBOUNDED: Final = 10**9  # stands for a number's bound where the form states none
 
+ITEM_WEIGHT: Final = "http://hl7.org/fhir/StructureDefinition/itemWeight"
 _GROUPS = frozenset({"group", "display"})
 
 
@@ -62,7 +64,7 @@ class Blank:
         self._in_progress: list[str] = []
         self.nodes: dict[str, Collection] = {}
         self.points: dict[str, tuple[Number, ...] | None] = {}
-        self.refused = ""
+        self.unweighted: set[str] = set()
         self._offering = {p.question.link_id for p in places if p.question.type in ("choice", "open-choice")}
         inner: dict[str, list[Any]] = {}
         for place in reversed(places):  # what stands in an item before the item
@@ -98,7 +100,7 @@ class Blank:
 
     def _unweighted(self, item: str, link_id: str) -> None:
         if item in self._offering and item in self._program.mentions(link_id):
-            self.refused = item
+            self.unweighted.add(item)
 
     def _node(self, place: Place, below: list[Any]) -> Any:
         question = place.question
@@ -112,6 +114,9 @@ class Blank:
     def _answer(self, place: Place, below: list[Any]) -> Any:
         question, link_id = place.question, place.question.link_id
         item = self._items.get(link_id)
+        if item is not None and link_id in self._program.bare:
+            self.points[link_id] = None
+            return Bare(link_id)
         if item is None or question.repeats or any(q.repeats for q in place.within):
             return Opaque(link_id, item is not None)
         if not item.options and not (item.whole and item.high - item.low <= 100):
@@ -138,8 +143,13 @@ class Blank:
         return option.weight, answer
 
 
-def answer_of(item: Item, points: Number, code: str = "") -> dict[str, Any]:
-    """Return an answer of a response that is worth so many points; code: of which option, where several are."""
+def answer_of(item: Item, points: Number, code: str = "", *, is_coded: bool = False) -> dict[str, Any]:
+    """Return an answer of a response that is worth so many points.
+
+    code: of which option, where several are.  is_coded: the form offers no points, so the answer states its own.
+    """
+    if is_coded:
+        return {"valueCoding": {"code": "stated", "extension": [{"url": ITEM_WEIGHT, "valueDecimal": points}]}}
     for option in item.options:
         if option.weight == points and code in ("", option.code.code):
             if option.code.system == YES_NO:

@@ -12,8 +12,9 @@ from typing import Any, Final, TypeAlias
 
 from fhir_alliance.core.model import Number
 from fhir_alliance.fhir.fhirpath_functions import TABLE
-from fhir_alliance.fhir.fhirpath_syntax import (
+from fhir_alliance.fhir.fhirpath_tree import (
     Call,
+    Faulty,
     Indexed,
     Literal,
     Member,
@@ -24,7 +25,17 @@ from fhir_alliance.fhir.fhirpath_syntax import (
     Typed,
     Variable,
 )
-from fhir_alliance.fhir.fhirpath_values import Collection, Scope, Unevaluable, compute, exact, same, single
+from fhir_alliance.fhir.fhirpath_values import (
+    Collection,
+    Scope,
+    Unevaluable,
+    compute,
+    exact,
+    number,
+    same,
+    single,
+    tidy,
+)
 from fhir_alliance.fhir.identifiers import LOINC, UCUM
 
 MAX_STEPS: Final = 200_000  # below a second; a score of twenty items takes about a thousand
@@ -83,6 +94,8 @@ class Evaluation:
                 return self.operate("-", (Literal((0,)), operand), scope)
             case Typed(sign, operand, name):
                 return self.typed(sign, self.run(operand, scope), name)
+            case Faulty(_, what, hint):
+                raise Unevaluable(what, hint)
         raise AssertionError(node)
 
     def children(self, element: Any) -> Collection:
@@ -229,10 +242,10 @@ class Evaluation:
         """Return the one whole number of a collection, None where it is empty."""
         if not found:
             return None
-        value = single(found)
-        if isinstance(value, bool) or not isinstance(value, (int, Decimal)) or value != int(value):
+        value = tidy(Decimal(number(single(found))))
+        if not isinstance(value, int):
             raise Unevaluable("a whole number is asked for.")
-        return int(value)
+        return value
 
     def distinct(self, found: Collection) -> Collection:
         """Return the elements without those that stand there already."""

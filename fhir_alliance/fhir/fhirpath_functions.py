@@ -7,21 +7,30 @@ where there is nothing to add up; weight and ordinal: SDC (hl7.org/fhir/uv/sdc),
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Decimal
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from fhir_alliance.core.model import Number
-from fhir_alliance.fhir.fhirpath_syntax import Node
+from fhir_alliance.fhir.fhirpath_scalars import (
+    extreme,
+    of_number,
+    of_text,
+    raised,
+    root,
+    rounded_to,
+    said,
+    substring,
+    to_boolean,
+    to_integer,
+    to_number,
+)
+from fhir_alliance.fhir.fhirpath_tree import Node
 from fhir_alliance.fhir.fhirpath_values import (
-    CONTEXT,
     Collection,
     Scope,
-    Unevaluable,
     compute,
     number,
     same,
     single,
-    tidy,
 )
 from fhir_alliance.fhir.identifiers import WEIGHT_URLS
 
@@ -29,8 +38,6 @@ if TYPE_CHECKING:
     from fhir_alliance.fhir.fhirpath import Evaluation
 
 Function: TypeAlias = "Callable[[Evaluation, Collection, Sequence[Node], Scope], Collection]"
-_MAX_PLACES = 20
-_TRUTHS = {"true": True, "false": False}
 
 
 def _where(run: Evaluation, found: Collection, arguments: Sequence[Node], scope: Scope) -> Collection:
@@ -149,109 +156,6 @@ def _take(run: Evaluation, found: Collection, arguments: Sequence[Node], scope: 
     return found[: max(0, run.whole(run.run(arguments[0], scope)) or 0)]
 
 
-def _of_number(compute_it: Callable[[Decimal], Decimal]) -> Function:
-    def function(run: Evaluation, found: Collection, arguments: Sequence[Node], scope: Scope) -> Collection:
-        return [tidy(compute_it(Decimal(number(single(found)))))] if found else []
-
-    return function
-
-
-def _round(run: Evaluation, found: Collection, arguments: Sequence[Node], scope: Scope) -> Collection:
-    """Return a number to so many places, a half away from zero."""
-    places = (run.whole(run.run(arguments[0], scope)) or 0) if arguments else 0
-    if not 0 <= places <= _MAX_PLACES:
-        raise Unevaluable("a number is rounded to too many places.")
-    if not found:
-        return []
-    value = Decimal(number(single(found)))
-    return [tidy(value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP))]
-
-
-def _sqrt(run: Evaluation, found: Collection, arguments: Sequence[Node], scope: Scope) -> Collection:
-    if not found or (value := number(single(found))) < 0:
-        return []
-    return [tidy(CONTEXT.sqrt(Decimal(value)))]
-
-
-def _power(run: Evaluation, found: Collection, arguments: Sequence[Node], scope: Scope) -> Collection:
-    exponent = run.whole(run.run(arguments[0], scope))
-    if exponent is None or not found:
-        return []
-    if not 0 <= exponent <= _MAX_PLACES:
-        raise Unevaluable("a number is raised too high.")
-    result: Number = 1
-    for _ in range(exponent):
-        [result] = compute("*", result, single(found))
-    return [result]
-
-
-def _extreme(choose: Callable[[Sequence[Number]], Number]) -> Function:
-    def function(run: Evaluation, found: Collection, arguments: Sequence[Node], scope: Scope) -> Collection:
-        return [choose([number(element) for element in found])] if found else []
-
-    return function
-
-
-def _to_number(run: Evaluation, found: Collection, arguments: Sequence[Node], scope: Scope) -> Collection:
-    """Return the one number or text as a number; nothing where it is none."""
-    if not found:
-        return []
-    value = single(found)
-    if isinstance(value, bool):
-        return [int(value)]
-    if isinstance(value, str):
-        plain = value.strip().lstrip("+-")
-        if len(plain) > _MAX_PLACES or not plain.replace(".", "", 1).isdecimal() or not plain.isascii():
-            return []
-        value = tidy(Decimal(value.strip()))
-    return [value] if isinstance(value, (int, Decimal)) else []
-
-
-def _to_integer(run: Evaluation, found: Collection, arguments: Sequence[Node], scope: Scope) -> Collection:
-    return [value for value in _to_number(run, found, arguments, scope) if isinstance(tidy(Decimal(value)), int)]
-
-
-def _to_boolean(run: Evaluation, found: Collection, arguments: Sequence[Node], scope: Scope) -> Collection:
-    if not found:
-        return []
-    said = _TRUTHS.get(_said(single(found)).lower())
-    return [] if said is None else [said]
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (str, int)):
-        return str(value)
-    return f"{number(value):f}"
-
-
-def _of_text(compute_it: Callable[[str, str], Any]) -> Function:
-    def function(run: Evaluation, found: Collection, arguments: Sequence[Node], scope: Scope) -> Collection:
-        others = [run.run(argument, scope) for argument in arguments]
-        if not found or not all(others):
-            return []
-        text, other = single(found), single(others[0]) if others else ""
-        if not isinstance(text, str) or not isinstance(other, str):
-            raise Unevaluable("a text is asked for and there is something else.")
-        return [compute_it(run.bounded(text), run.bounded(other))]
-
-    return function
-
-
-def _substring(run: Evaluation, found: Collection, arguments: Sequence[Node], scope: Scope) -> Collection:
-    numbers = [run.whole(run.run(argument, scope)) for argument in arguments]
-    if not found or numbers[0] is None:
-        return []
-    text, start = single(found), numbers[0]
-    if not isinstance(text, str):
-        raise Unevaluable("a text is asked for and there is something else.")
-    if not 0 <= start < len(text):
-        return []
-    end = start + max(0, numbers[1]) if len(numbers) > 1 and numbers[1] is not None else len(text)
-    return [text[start:end]]
-
-
 def _single(run: Evaluation, found: Collection, arguments: Sequence[Node], scope: Scope) -> Collection:
     return [single(found)] if found else []
 
@@ -288,29 +192,29 @@ TABLE: Final[Mapping[str, Function]] = {
     "union": _union,
     "combine": _combined,
     "iif": _iif,
-    "toInteger": _to_integer,
-    "toDecimal": _to_number,
-    "toString": lambda run, found, arguments, scope: [_said(single(found))] if found else [],
-    "toBoolean": _to_boolean,
-    "startsWith": _of_text(str.startswith),
-    "endsWith": _of_text(str.endswith),
-    "contains": _of_text(str.__contains__),
-    "indexOf": _of_text(str.find),
-    "substring": _substring,
-    "upper": _of_text(lambda text, _: text.upper()),
-    "lower": _of_text(lambda text, _: text.lower()),
-    "length": _of_text(lambda text, _: len(text)),
-    "abs": _of_number(abs),
-    "ceiling": _of_number(lambda value: value.to_integral_value(ROUND_CEILING)),
-    "floor": _of_number(lambda value: value.to_integral_value(ROUND_FLOOR)),
-    "truncate": _of_number(lambda value: value.to_integral_value(ROUND_DOWN)),
-    "round": _round,
-    "sqrt": _sqrt,
-    "power": _power,
+    "toInteger": to_integer,
+    "toDecimal": to_number,
+    "toString": lambda run, found, arguments, scope: [said(single(found))] if found else [],
+    "toBoolean": to_boolean,
+    "startsWith": of_text(str.startswith),
+    "endsWith": of_text(str.endswith),
+    "contains": of_text(str.__contains__),
+    "indexOf": of_text(str.find),
+    "substring": substring,
+    "upper": of_text(lambda text, _: text.upper()),
+    "lower": of_text(lambda text, _: text.lower()),
+    "length": of_text(lambda text, _: len(text)),
+    "abs": of_number(abs),
+    "ceiling": of_number(lambda value: value.to_integral_value(ROUND_CEILING)),
+    "floor": of_number(lambda value: value.to_integral_value(ROUND_FLOOR)),
+    "truncate": of_number(lambda value: value.to_integral_value(ROUND_DOWN)),
+    "round": rounded_to,
+    "sqrt": root,
+    "power": raised,
     "sum": _sum,
     "avg": _avg,
-    "min": _extreme(min),
-    "max": _extreme(max),
+    "min": extreme(min),
+    "max": extreme(max),
     "aggregate": _aggregate,
     "children": _children,
     "descendants": _descendants,

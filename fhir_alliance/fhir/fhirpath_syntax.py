@@ -9,9 +9,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from fhir_alliance.errors import StopRun
+from fhir_alliance.fhir.fhirpath_tree import (
+    Call,
+    Faulty,
+    Indexed,
+    Literal,
+    Member,
+    Negative,
+    Node,
+    Operation,
+    Special,
+    Typed,
+    Variable,
+    children,
+)
 
 MAX_TEXT: Final = 16_384  # characters; the longest expression that ships has below 2,000
 MAX_NODES: Final = 4_000
@@ -55,70 +69,6 @@ _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "f": "\f"}
 
 
-class Literal(NamedTuple):
-    """A constant; `{}` holds nothing."""
-
-    values: tuple[Any, ...]
-
-
-class Variable(NamedTuple):
-    """`%name`."""
-
-    name: str
-
-
-class Special(NamedTuple):
-    """`$this`, `$index` or `$total`."""
-
-    name: str
-
-
-class Member(NamedTuple):
-    """`focus.name`, or `name` alone."""
-
-    focus: Node | None
-    name: str
-
-
-class Call(NamedTuple):
-    """`focus.name(arguments)`, or `name(arguments)` alone."""
-
-    focus: Node | None
-    name: str
-    arguments: tuple[Node, ...]
-
-
-class Indexed(NamedTuple):
-    """`focus[index]`."""
-
-    focus: Node
-    place: Node
-
-
-class Operation(NamedTuple):
-    """`a op b`, and for some operators `a op b op c`."""
-
-    sign: str
-    operands: tuple[Node, ...]
-
-
-class Negative(NamedTuple):
-    """`-operand`."""
-
-    operand: Node
-
-
-class Typed(NamedTuple):
-    """`operand is Type` or `operand as Type`."""
-
-    sign: str
-    operand: Node
-    type: str
-
-
-Node: TypeAlias = Literal | Variable | Special | Member | Call | Indexed | Operation | Negative | Typed
-
-
 class _Token(NamedTuple):
     kind: str
     text: str
@@ -132,30 +82,12 @@ def parse(text: str) -> Node:
     return _Parser(list(_tokens(text))).whole()
 
 
-def children(node: Node) -> tuple[Node, ...]:
-    """Return the nodes that stand directly in a node."""
-    match node:
-        case Member(focus, _):
-            return () if focus is None else (focus,)
-        case Call(focus, _, arguments):
-            return arguments if focus is None else (focus, *arguments)
-        case Indexed(focus, place):
-            return focus, place
-        case Operation(_, operands):
-            return operands
-        case Negative(operand) | Typed(_, operand, _):
-            return (operand,)
-        case _:
-            return ()
-
-
-def all_nodes(root: Node) -> Iterator[Node]:
-    """Yield a node and everything in it."""
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        waiting += children(node)
+def parsed(text: str, name: str = "") -> Node:
+    """Return the tree of an expression, or of one that cannot be read the reason. name: what it is called by."""
+    try:
+        return parse(text)
+    except StopRun as fault:
+        return Faulty(text, f"{name}{': ' if name else ''}{fault.message}", fault.hint)
 
 
 def unquoted(text: str) -> str:
@@ -328,7 +260,7 @@ def _call(focus: Node | None, name: str, arguments: tuple[Node, ...]) -> Node:
         raise _fault(f"{name}() has {len(arguments)} arguments")
     if name == "where" and isinstance(focus, Member) and focus.name == "extension":
         match arguments[0]:  # the longer spelling of extension(url)
-            case Operation("=", (Member(None, "url"), Literal((str(),)) as url)):
+            case Operation("=", (Member(None, "url"), (Literal((str(),)) | Variable(_)) as url)):
                 return Call(focus.focus, "extension", (url,))
     return Call(focus, name, arguments)
 

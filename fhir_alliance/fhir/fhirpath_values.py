@@ -48,7 +48,7 @@ def scored(found: Collection) -> Number | None:
     """Return the number that an expression has given, None where it gave nothing; raises Unevaluable otherwise."""
     if not found:
         return None
-    value = Decimal(number(single(found)))
+    value = Decimal(tidy(Decimal(number(single(found)))))
     return tidy(value if value == (short := value.quantize(_LAST_PLACE, ROUND_HALF_UP)) else short)
 
 
@@ -87,7 +87,7 @@ def compute(sign: str, left: Any, right: Any) -> Collection:
 
 def tidy(value: Decimal) -> Number:
     """Return a whole number as int; raises Unevaluable where it is too large to be a score."""
-    if not value.is_finite() or abs(value) > MAX_NUMBER:
+    if not value.is_finite() or not -MAX_NUMBER <= value <= MAX_NUMBER:  # abs() may overflow
         raise Unevaluable("a number has become too large.")
     return int(value) if value == value.to_integral_value() else value
 

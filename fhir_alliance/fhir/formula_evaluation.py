@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from fhir_alliance.fhir.fhirpath import Evaluation, Weigh
-from fhir_alliance.fhir.fhirpath_syntax import Call, Node, Special
+from fhir_alliance.fhir.fhirpath_tree import Call, Node, Special
 from fhir_alliance.fhir.fhirpath_values import Collection, Scope, single
 from fhir_alliance.fhir.formula_arithmetic import both, computed, guarded, is_whole, rounded, scalar
 from fhir_alliance.fhir.formula_symbols import (
+    Bare,
     Calculated,
     Enough,
     Here,
@@ -60,7 +61,7 @@ class Lifted(Evaluation):
         """Return one element's children of that name; of an answer, what each option has."""
         if not is_symbol(element):
             return super().member(element, name)
-        if isinstance(element, Opaque):
+        if isinstance(element, (Opaque, Bare)):
             return [element] if name in _OF_ANSWERS or name.startswith("value") else []
         if isinstance(element, Calculated):
             return self._calculated(element.item) if name.startswith("value") else []
@@ -73,7 +74,7 @@ class Lifted(Evaluation):
         """Return all of one element's children; of an answer, what each option has."""
         if not is_symbol(element):
             return super().children(element)
-        if isinstance(element, (Opaque, Calculated)) or (isinstance(element, Mark) and element.values is None):
+        if isinstance(element, (Opaque, Bare, Calculated)) or (isinstance(element, Mark) and element.values is None):
             return []
         return mapped(_simple(element), super().children)
 
@@ -241,6 +242,8 @@ class Lifted(Evaluation):
                 if element.is_scored:
                     raise NotLinear
                 self._unweighted(element.item)
+            elif isinstance(element, Bare):
+                given.append(Mark(element.item, None))
             elif isinstance(element, Here) or (isinstance(element, Mark) and element.values is not None):
                 given += mapped(element, lambda value: plain(name, [value], arguments, scope))
             elif not is_symbol(element):

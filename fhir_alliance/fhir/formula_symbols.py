@@ -56,6 +56,12 @@ class Opaque(NamedTuple):
     is_scored: bool
 
 
+class Bare(NamedTuple):
+    """A coded answer of which the form does not know the points; each answer has to state its own."""
+
+    item: str
+
+
 class Calculated(NamedTuple):
     """The answer of a calculated item: the value of its own expression."""
 
@@ -110,7 +116,7 @@ class Guarded(NamedTuple):
     need: int
 
 
-SYMBOLS = (Here, Mark, Opaque, Calculated, Total, Tally, Mean, Enough, Rounded, Guarded)
+SYMBOLS = (Here, Mark, Opaque, Bare, Calculated, Total, Tally, Mean, Enough, Rounded, Guarded)
 
 
 def is_symbol(element: Any) -> bool:
@@ -155,7 +161,7 @@ def _item_of(element: Any) -> str:
     """Return the one item that an element rests on."""
     if isinstance(element, Total) and len(element.terms) == 1:
         return next(iter(element.terms))
-    if not isinstance(element, (Here, Mark)):
+    if not isinstance(element, (Here, Mark, Bare)):
         raise NotLinear
     return element.item
 
@@ -184,7 +190,9 @@ def mapped(element: Here | Mark, function: Callable[[Any], list[Any]]) -> list[A
         raise NotLinear
     given = [[] if value is None else function(value) for value in element.values]
     longest = max(map(len, given))
-    if longest > 1 and any(len(found) != longest for found in given):
+    if longest > 1 and any(
+        len(f) != longest for f, value in zip(given, element.values, strict=True) if value is not None
+    ):
         raise NotLinear
     columns = [tuple(found[place] if found else None for found in given) for place in range(longest)]
     return [column[0] if is_symbol(column[0]) else Mark(element.item, column) for column in columns]

@@ -6,16 +6,19 @@ And whether a copy of it, as responses may carry one, says the same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from fhir_alliance.core.keys import derived
 from fhir_alliance.core.model import Instrument
 from fhir_alliance.errors import ParkItem, StopRun
 from fhir_alliance.fhir.answers import FormReader
-from fhir_alliance.fhir.identifiers import LOINC
+from fhir_alliance.fhir.identifiers import LOINC, WEIGHT_URLS
+from fhir_alliance.fhir.program import ABSENT_SYSTEMS
 from fhir_alliance.fhir.questions import Form, calculated, enabling, places, read_form, shown, variables
 from fhir_alliance.fhir.sdc import SiteForm
-from fhir_alliance.fhir.weights import Choice, Terminology
+from fhir_alliance.fhir.weights import Choice, Terminology, systems_of
+
+SNOMED: Final = "http://snomed.info/sct"
 
 Resources: TypeAlias = Iterable[Mapping[str, Any]]
 
@@ -113,28 +116,38 @@ def fingerprint(questionnaire: Mapping[str, Any], value_sets: Resources = (), co
 
 
 def value_set_urls(questionnaires: Resources) -> list[str]:
-    """Return the ValueSets outside of the Questionnaires that their answers are from."""
-    named = {value.partition("|")[0] for form in questionnaires for value in _strings(form, "answerValueSet")}
-    return sorted(url for url in named if not url.startswith("#"))
+    """Return the ValueSets outside of Questionnaires with SDC scoring that their answers are from."""
+    named = {
+        place.question.answer_value_set.partition("|")[0] for form in _scored(questionnaires) for place in places(form)
+    }
+    return sorted(url for url in named if url and not url.startswith("#"))
 
 
-def code_system_urls(resources: Resources) -> list[str]:
-    """Return the code systems that answers are from; those of LOINC and SNOMED CT state no points."""
-    named = {value for resource in resources for value in _strings(resource, "system")}
-    return sorted(named - {LOINC, "http://snomed.info/sct"})
+def code_system_urls(questionnaires: Resources, value_sets: Resources) -> list[str]:
+    """Return the code systems that may say what answers are worth of which neither form nor ValueSet says it."""
+    named = {
+        option.value_coding.system
+        for form in _scored(questionnaires)
+        for place in places(form)
+        for option in place.question.answer_option
+        if option.value_coding is not None
+        and not any(extension.url in WEIGHT_URLS for extension in (*option.extension, *option.value_coding.extension))
+    }
+    contained = [resource for form in _scored(questionnaires) for resource in form.contained]
+    for value_set in (*value_sets, *contained):
+        named |= systems_of(value_set)
+    return sorted(named - {"", LOINC, SNOMED, *ABSENT_SYSTEMS})
 
 
-def _strings(resource: Any, name: str) -> Iterator[str]:
-    """Yield the texts of elements of that name, wherever they stand; text without end is not followed."""
-    waiting, left = [resource], 200_000
-    while waiting and left:
-        element, left = waiting.pop(), left - 1
-        if isinstance(element, Mapping):
-            if isinstance(element.get(name), str):
-                yield element[name]
-            waiting += element.values()
-        elif isinstance(element, list):
-            waiting += element
+def _scored(questionnaires: Resources) -> Iterator[Form]:
+    """Yield the Questionnaires that can be read and carry scoring."""
+    for questionnaire in questionnaires:
+        try:
+            form = read_form(questionnaire)
+            if carries_scoring(form):
+                yield form
+        except StopRun:  # said again, with its place, when it is learnt
+            continue
 
 
 def contained_form(response: Mapping[str, Any], reference: str) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:

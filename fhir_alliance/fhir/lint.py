@@ -14,7 +14,8 @@ from fhir_alliance.fhir.computation import filled_form
 from fhir_alliance.fhir.identifiers import LOINC
 from fhir_alliance.fhir.program import FilledForm
 from fhir_alliance.fhir.questions import Form, Question, calculated, read_form, shown
-from fhir_alliance.fhir.sdc import NO_RULE, SiteForm, number_bound, site_form
+from fhir_alliance.fhir.sdc import NO_RULE, SiteForm, site_form
+from fhir_alliance.fhir.site_items import number_bound
 
 Resources = Iterable[Mapping[str, Any]]
 
@@ -91,6 +92,9 @@ def _ranges(form: Form, site: SiteForm) -> Iterator[Problem]:
 
 
 def _unscored(site: SiteForm) -> Iterator[Problem]:
+    for link_id in sorted(site.computation.program.bare):
+        what = "nothing says what its answers are worth: supply their ValueSet or CodeSystem, or give them itemWeight"
+        yield Problem(f"item {shown(link_id)}", what)
     for link_id, codes in site.unscored.items():
         if codes:
             listed = ", ".join(shown(code) for code in sorted(codes))

@@ -12,7 +12,8 @@ from fhir_alliance.core.model import Number
 from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.answers import walk
 from fhir_alliance.fhir.fhirpath import Evaluation
-from fhir_alliance.fhir.fhirpath_syntax import Literal, Node, Variable, all_nodes, parse
+from fhir_alliance.fhir.fhirpath_syntax import parsed
+from fhir_alliance.fhir.fhirpath_tree import Literal, Node, Variable, all_nodes
 from fhir_alliance.fhir.fhirpath_values import Collection, Unevaluable, exact, number, scored
 from fhir_alliance.fhir.identifiers import DATA_ABSENT, V3, WEIGHT_URLS
 from fhir_alliance.fhir.questions import Form, Place, calculated, enabling, shown, variables
@@ -32,7 +33,8 @@ class _Variable(NamedTuple):
 class Program:
     """The parsed expressions of a Questionnaire.
 
-    choices: what each item offers.  calculated: the tree of each calculated item, by linkId.
+    choices: what each item offers.  bare: items whose points only their answers state.
+    calculated: the tree of each calculated item, by linkId.
     enabled: the tree that says whether an item is asked, by linkId.
     """
 
@@ -42,23 +44,25 @@ class Program:
         places: Sequence[Place],
         choices: Mapping[str, Sequence[Choice]],
         questionnaire: Mapping[str, Any],
+        bare: frozenset[str] = frozenset(),
     ) -> None:
-        """Parse; raises StopRun FA107 with the place of an expression that cannot be read."""
+        """Parse; raises StopRun FA107 for variables in a circle. What cannot be read fails when it is asked for."""
         self.choices = choices
+        self.bare = bare
+        self._mentions: dict[str, frozenset[str]] = {}
         self._questionnaire = questionnaire
         self._definitions = {item.get("linkId"): item for item in walk(questionnaire.get("item"))}
         self._within = {place.question.link_id: [q.link_id for q in place.within] for place in places}
-        self._variables = {"": _parsed(variables(form.extension), "", "the form")}
+        self._variables = {"": _parsed(variables(form.extension), "")}
         self.calculated: dict[str, Node] = {}
         self.enabled: dict[str, Node] = {}
         for place in places:
             question, link_id = place.question, place.question.link_id
-            where = f'item "{shown(link_id)}"'
-            self._variables[link_id] = _parsed(variables(question.extension), link_id, where)
+            self._variables[link_id] = _parsed(variables(question.extension), link_id)
             for trees, text in ((self.calculated, calculated(question)), (self.enabled, enabling(question))):
                 if text:
-                    trees[link_id] = _tree(text, where)
-            self._refuse_circles(link_id, where)
+                    trees[link_id] = parsed(text)
+            self._refuse_circles(link_id, f'item "{shown(link_id)}"')
         self._refuse_circles("", "the form")
         if len(self.calculated) + sum(map(len, self._variables.values())) > MAX_EXPRESSIONS:
             raise StopRun("FA107", f"it has more than {MAX_EXPRESSIONS} expressions.", "Split the form.")
@@ -107,13 +111,10 @@ class Program:
 
     def mentions(self, link_id: str) -> frozenset[str]:
         """Return the texts that stand in a calculated item's expression and its variables: linkIds, codes, urls."""
-        return frozenset(
-            value
-            for node in self.closure(link_id)
-            if isinstance(node, Literal)
-            for value in node.values
-            if isinstance(value, str)
-        )
+        if link_id not in self._mentions:
+            values = (v for node in self.closure(link_id) if isinstance(node, Literal) for v in node.values)
+            self._mentions[link_id] = frozenset(value for value in values if isinstance(value, str))
+        return self._mentions[link_id]
 
     def bindings(self, link_id: str, resource: Any, nodes: Mapping[str, Collection]) -> Bindings:
         """Return what an item's expressions may name.
@@ -175,12 +176,11 @@ class Program:
             return own
         link_id = link_id or self._offered.get(id(element)) or ""
         offered = self.points.get(link_id)
-        if offered is None or element.get("system") in ABSENT_SYSTEMS:
+        if (offered is None and link_id not in self.bare) or element.get("system") in ABSENT_SYSTEMS:
             return None
         system, code = element.get("system"), element.get("code")
-        points = (
-            offered.get((system, code)) if system else next((p for (_, c), p in offered.items() if c == code), None)
-        )
+        listed = (offered or {}).items()
+        points = next((p for (s, c), p in listed if c == code and (s == system or not system)), None)
         if points is None:
             raise Unevaluable(f'item "{shown(link_id)}" has an answer without points.', "Give each answer a weight.")
         return points
@@ -256,15 +256,8 @@ class FilledForm:
         return {**inner, **({"extension": answer["extension"]} if "extension" in answer else {}), key: value}
 
 
-def _parsed(texts: Mapping[str, str], owner: str, where: str) -> dict[str, _Variable]:
-    return {name: _Variable(_tree(text, f"{where}, variable {name[:40]}"), owner) for name, text in texts.items()}
-
-
-def _tree(text: str, where: str) -> Node:
-    try:
-        return parse(text)
-    except StopRun as fault:
-        raise StopRun(fault.code, f"{where}: {fault.message}", fault.hint) from None
+def _parsed(texts: Mapping[str, str], owner: str) -> dict[str, _Variable]:
+    return {name: _Variable(parsed(text, f"variable {name[:40]}"), owner) for name, text in texts.items()}
 
 
 def _stated(element: Mapping[str, Any]) -> Number | None:

@@ -7,7 +7,6 @@ are no bands: these need a source, and a folder of the instrument's own.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
@@ -27,32 +26,36 @@ from fhir_alliance.core.model import (
     Licence,
     MissingRule,
     Number,
-    Option,
     Rater,
     Scale,
     Wording,
 )
 from fhir_alliance.core.scoring import Plan
 from fhir_alliance.errors import StopRun
-from fhir_alliance.fhir.answers import YES_NO, whole
 from fhir_alliance.fhir.computation import Computation, Rule, filled_form
 from fhir_alliance.fhir.expression import UNBOUNDED, Blank, Found, recognised
-from fhir_alliance.fhir.fhirpath_syntax import Call
+from fhir_alliance.fhir.fhirpath_tree import Call, Faulty, Node
 from fhir_alliance.fhir.fhirpath_values import Unevaluable
 from fhir_alliance.fhir.identifiers import DATA_ABSENT, LOINC, WEIGHT_URLS
 from fhir_alliance.fhir.program import ABSENT_SYSTEMS, Program
-from fhir_alliance.fhir.questions import Form, OfferedCoding, Place, Question, calculated, places, read_form, shown
-from fhir_alliance.fhir.weights import Choice, Terminology
+from fhir_alliance.fhir.questions import Form, Place, Question, calculated, places, read_form, shown
+from fhir_alliance.fhir.site_items import (
+    NUMBERS,
+    bare_item,
+    code_of,
+    has_unknown_list,
+    instrument_id,
+    likely,
+    scale_ids,
+    scored_item,
+)
+from fhir_alliance.fhir.weights import Terminology
 
 NO_RULE: Final = "the Questionnaire states no rule for missing answers, and a gap is never taken for a zero"
 OWN_RULE: Final = "the Questionnaire's own expression"
 
 _DECLINED = Code(DATA_ABSENT, "asked-declined")
-_NUMBERS = frozenset({"decimal", "integer", "quantity"})
-_CHOICES = frozenset({"choice", "open-choice", "string", "integer", "decimal"})
-_BOUNDS = "http://hl7.org/fhir/StructureDefinition/"
 _MAX_TRIED = 60  # items of an expression that are tried one by one
-_NOT_IN_CODES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class SiteForm(NamedTuple):
@@ -66,6 +69,10 @@ class SiteForm(NamedTuple):
     computation: Computation
     totals: Mapping[str, str]
     unscored: Mapping[str, frozenset[str]]
+
+    def is_unscored(self, item: Item, code: str) -> bool:
+        """Return whether the form offers an answer, and nothing says what it is worth."""
+        return item.link_id in self.computation.program.bare or code in self.unscored.get(item.link_id, ())
 
 
 def instrument_of(
@@ -105,21 +112,39 @@ class _Reading:
         asked = [p for p in self.places if not calculated(p.question) and p.question.type != "group"]
         choices = {p.question.link_id: terminology.choices(p.question) for p in asked}
         self.choices = {link_id: offered for link_id, offered in choices.items() if offered}
-        found = {p.question.link_id: _item(p.question, choices[p.question.link_id]) for p in asked}
-        self.items = {link_id: item for link_id, item in found.items() if item is not None}
-        self.program = Program(form, self.places, self.choices, questionnaire)
-        self.blank = Blank(self.program, self.places, self.items)
+        self._questionnaire = questionnaire
+        self._prepare(frozenset(p.question.link_id for p in asked if has_unknown_list(p.question, self.choices)))
+        for link_id in self.program.calculated:
+            recognised(self.blank, link_id, self.items)
+        if self.blank.unweighted:  # items that an expression names, and whose points the form does not say
+            self._prepare(self.program.bare | self.blank.unweighted)
         self._top: dict[str, Number] = {}
         self.conditional = frozenset(p.question.link_id for p in self.places if p.is_conditional)
+
+    def _prepare(self, bare: frozenset[str]) -> None:
+        """Make ready what expressions look at. bare: items whose points only their answers can state."""
+        found = {
+            p.question.link_id: bare_item(p.question)
+            if p.question.link_id in bare
+            else scored_item(p.question, self.choices.get(p.question.link_id, ()))
+            for p in self.places
+            if not calculated(p.question) and p.question.type != "group"
+        }
+        self.items = {link_id: item for link_id, item in found.items() if item is not None}
+        self.program = Program(self.form, self.places, self.choices, self._questionnaire, bare)
+        self.blank = Blank(self.program, self.places, self.items)
 
     def result(self, critical: Mapping[str, Critical]) -> SiteForm:
         """Return the form; raises StopRun FA109 where none of its calculated items is a score."""
         scored = [(p, scale) for p in self.places if (scale := self._scale(p)) is not None]
         if not scored:
+            for link_id, tree in self.program.calculated.items():
+                if isinstance(tree, Faulty):
+                    raise StopRun("FA107", f'item "{shown(link_id)}": {tree.what}', tree.hint)
             raise StopRun(
                 "FA109", "no calculated item of it is a score.", "A sum of weight() in a calculatedExpression is one."
             )
-        names = _scale_ids([place.question.link_id for place, _ in scored])
+        names = scale_ids([place.question.link_id for place, _ in scored])
         totals = {place.question.link_id: names[place.question.link_id] for place, _ in scored}
         scales = tuple(msgspec.structs.replace(s, id=names[p.question.link_id]) for p, s in scored)
         used = {item for scale in scales for item in scale.items}
@@ -153,7 +178,7 @@ class _Reading:
             title,
             Family.OUTCOME,
             Rater.CLIENT,
-            tuple(_code(coding) for coding in form.code),
+            tuple(code_of(coding) for coding in form.code),
             items,
             scales,
             Licence(form.publisher or "the site", Wording.OWN, statement, self.source),
@@ -175,15 +200,9 @@ class _Reading:
         """Return the scale that a calculated item is, None where it is none."""
         question = place.question
         link_id = question.link_id
-        if link_id not in self.program.calculated or question.type not in _NUMBERS:
+        if link_id not in self.program.calculated or question.type not in NUMBERS:
             return None
         found = recognised(self.blank, link_id, self.items)
-        if self.blank.refused:
-            raise StopRun(
-                "FA108",
-                f'item "{shown(self.blank.refused)}": nothing says what its answers are worth.',
-                "Give its answers itemWeight, or supply their ValueSet or CodeSystem.",
-            )
         if found is not None and (found.has_rule or not self.conditional & set(found.items)):
             scale = self._formula(question, found)
             if self._agrees(link_id, scale):
@@ -224,7 +243,7 @@ class _Reading:
         answers: dict[str, Answer] = {}
         for place, link_id in enumerate(link_ids):
             item = self.items[link_id]
-            low, high = _likely(item)
+            low, high = likely(item)
             mixed = item.options[(place * 7 + 1) % len(item.options)].weight if item.options else low
             answers[link_id] = (low, high, mixed)[turn]
         return answers
@@ -239,14 +258,15 @@ class _Reading:
         """
         link_id = question.link_id
         named = self.program.mentions(link_id)
-        weighed = any(isinstance(n, Call) and n.name in ("weight", "ordinal") for n in self.program.closure(link_id))
+        weighed = any(self._asks_for_points(node) for node in self.program.closure(link_id))
         link_ids = tuple(i for i in self.items if i in named) or tuple(self.items)
         if not link_ids:
             return None
         values = self._ends(link_id, link_ids)
-        if not (weighed or named & (set(self.items) | WEIGHT_URLS) or values[0] != values[1]):
-            return None
         fault = next((value for value in values if isinstance(value, Unevaluable)), None)
+        rests_on_answers = fault is None and values[0] != values[1]
+        if not (weighed or named & (set(self.items) | WEIGHT_URLS) or rests_on_answers):
+            return None
         if fault is not None:
             raise StopRun("FA107", f'item "{shown(link_id)}": {fault.message}', fault.hint)
         needs_all = not self._has_rule(link_id, link_ids, values[1])
@@ -255,10 +275,16 @@ class _Reading:
         scale = self._blank_scale(question, link_ids, min(missing, len(link_ids) - 1), rule)
         return _with_range(msgspec.structs.replace(scale, formula=Formula.EXPRESSION), values, self.items)
 
+    def _asks_for_points(self, node: Node) -> bool:
+        """Return whether an expression is about answers and their points, also one that cannot be read."""
+        if isinstance(node, Faulty):
+            return any(name in node.text for name in ("weight(", "ordinal(", *(f"'{item}'" for item in self.items)))
+        return isinstance(node, Call) and node.name in ("weight", "ordinal")
+
     def _ends(self, link_id: str, link_ids: Sequence[str]) -> list[Number | Unevaluable | None]:
         """Return the expression's lowest and highest value, as far as each item by itself raises or lowers it."""
-        low = {i: _likely(self.items[i])[0] for i in link_ids}
-        self._top = {i: _likely(self.items[i])[1] for i in link_ids}
+        low = {i: likely(self.items[i])[0] for i in link_ids}
+        self._top = {i: likely(self.items[i])[1] for i in link_ids}
         bottom, start = dict(low), self._evaluated(link_id, low)
         for i in link_ids if len(link_ids) <= _MAX_TRIED else ():
             value = self._evaluated(link_id, low | {i: self._top[i]})
@@ -284,7 +310,7 @@ class _Reading:
     def _blank_scale(self, question: Question, items: tuple[str, ...], max_missing: int, rule: str) -> Scale:
         source = f"{self.source}, item {shown(question.link_id)}"
         title = question.text or next((code.display for code in question.code if code.display), "") or question.link_id
-        codes = tuple(_code(coding) for coding in question.code)
+        codes = tuple(code_of(coding) for coding in question.code)
         return Scale(
             question.link_id, title, codes, items, 0, 0, Direction.UNKNOWN, MissingRule(max_missing, rule), source
         )
@@ -292,55 +318,6 @@ class _Reading:
 
 def _critical(item: Item, critical: Mapping[str, Critical]) -> Critical | None:
     return next((critical[c.code] for c in item.codes if c.system == LOINC and c.code in critical), None)
-
-
-def instrument_id(form: Form) -> str:
-    """Return the id of a site's instrument: the end of its url, or its own id."""
-    tail = _NOT_IN_CODES.sub("-", form.url.rstrip("/").rpartition("/")[2].rpartition(":")[2] or form.id).strip("-.")
-    return tail[:64] or "form"
-
-
-def _item(question: Question, choices: Sequence[Choice]) -> Item | None:
-    """Return a question whose answers are worth points, None for any other."""
-    codes = tuple(_code(coding) for coding in question.code)
-    if question.read_only:
-        return None
-    if question.type == "boolean":
-        yes, no = Code(YES_NO, "Y", "Yes"), Code(YES_NO, "N", "No")
-        return Item(question.link_id, codes, (Option(yes, 1), Option(no, 0)), 0, 1)
-    if choices and question.type in _CHOICES:
-        options = tuple(Option(Code(c.system, c.code, c.display), c.points) for c in choices if c.points is not None)
-        points = [option.weight for option in options]
-        if not points:
-            return None
-        high = sum(p for p in points if p > 0) if question.repeats else max(points)
-        is_whole = all(isinstance(point, int) for point in points)
-        return Item(question.link_id, codes, options, min(points), high, is_whole, repeats=question.repeats)
-    if question.type in _NUMBERS and not question.repeats:
-        low, high = _bound(question, "minValue", -UNBOUNDED), _bound(question, "maxValue", UNBOUNDED)
-        return Item(question.link_id, codes, (), low, high, question.type == "integer")
-    return None
-
-
-def number_bound(question: Question, name: str) -> Number | None:
-    """Return the minValue or maxValue of a question, None where it states none."""
-    for extension in question.extension:
-        if extension.url == _BOUNDS + name:
-            value = extension.value_decimal if extension.value_decimal is not None else extension.value_integer
-            if type(value) in (int, float, Decimal):
-                return whole(Decimal(str(value)))
-    return None
-
-
-def _bound(question: Question, name: str, otherwise: int) -> Number:
-    stated = number_bound(question, name)
-    return otherwise if stated is None else stated
-
-
-def _likely(item: Item) -> tuple[Number, Number]:
-    """Return a low and a high answer; where a number has no bounds, some that people give."""
-    low = item.low if item.low > -UNBOUNDED else min(0, item.high)
-    return low, item.high if item.high < UNBOUNDED else low + 10
 
 
 def _is_number(value: Any) -> bool:
@@ -354,24 +331,3 @@ def _with_range(scale: Scale, ends: Sequence[Any], items: Mapping[str, Item]) ->
     if not is_bounded or not numbers:
         return scale
     return msgspec.structs.replace(scale, low=min(numbers), high=max(numbers))
-
-
-def _scale_ids(link_ids: Sequence[str]) -> dict[str, str]:
-    """Return the id of each scale: "total" for the only one, else after its linkId.
-
-    No other one ends in "-total", by which an Observation's profile tells the total from a subscale.
-    """
-    if len(link_ids) == 1:
-        return {link_ids[0]: "total"}
-    found: dict[str, str] = {}
-    for link_id in link_ids:
-        name = _NOT_IN_CODES.sub("-", link_id).strip("-._").removesuffix("-total") or "scale"
-        taken = set(found.values())
-        found[link_id] = next(
-            n for k in range(1, len(link_ids) + 1) if (n := name if k == 1 else f"{name}-{k}") not in taken
-        )
-    return found
-
-
-def _code(coding: OfferedCoding) -> Code:
-    return Code(coding.system, coding.code, coding.display)

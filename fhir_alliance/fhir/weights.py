@@ -158,6 +158,18 @@ class Terminology:
         return _weight_codes(system.property) if system else _WEIGHT_PROPERTIES
 
 
+def systems_of(value_set: Any) -> set[str]:
+    """Return the code systems whose codes a ValueSet lists, none for what is no ValueSet."""
+    if not isinstance(value_set, Mapping) or value_set.get("resourceType") != "ValueSet":
+        return set()
+    try:
+        found: _ValueSet = _read(value_set, _ValueSet, "ValueSet")
+    except StopRun:
+        return set()
+    listed = {include.system for include in found.compose.include} if found.compose else set()
+    return listed | {concept.system for concept in found.expansion.contains} if found.expansion else listed
+
+
 def _read(resource: Mapping[str, Any] | None, kind: type[Any], place: str) -> Any:
     if resource is None:
         return None
@@ -219,6 +231,6 @@ def _number(value: Any, place: str) -> Number:
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         raise StopRun("FA108", f"{place}: a weight is not a number.", "Write it as valueDecimal, without quotes.")
     exact = Decimal(str(value))
-    if not exact.is_finite() or abs(exact) > 1_000_000:
+    if not exact.is_finite() or not -1_000_000 <= exact <= 1_000_000:
         raise StopRun("FA108", f"{place}: a weight is too large.", "Correct it.")
     return whole(exact)

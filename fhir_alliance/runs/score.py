@@ -68,7 +68,7 @@ class Desk:
         waiting = [form for form in questionnaires if form.get("url") not in own]
         waiting.sort(key=lambda form: (str(form.get("url")), order(str(form.get("version", "")))))
         value_sets = _looked_up("ValueSet", value_set_urls(waiting), look_up)
-        code_systems = _looked_up("CodeSystem", code_system_urls([*waiting, *value_sets]), look_up)
+        code_systems = _looked_up("CodeSystem", code_system_urls(waiting, value_sets), look_up)
         for questionnaire in waiting:
             instrument = self.forms.learn(questionnaire, value_sets, code_systems)
             if instrument is not None and f"{instrument.id}|{instrument.version}" not in self._benches:

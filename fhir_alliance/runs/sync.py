@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -13,6 +13,7 @@ from fhir_alliance.core.model import Cleared, Instrument, Response, Review, Revi
 from fhir_alliance.core.reviews import cancel_withdrawn, plan_goal_review, plan_safety_review
 from fhir_alliance.core.rules import evaluate, judged, regular_review
 from fhir_alliance.core.safety import Concern
+from fhir_alliance.errors import AccessDenied, Unreachable
 from fhir_alliance.fhir.difference import Change, ChangeKind, difference
 from fhir_alliance.fhir.inbound import Parked, Skipped, Withdrawal
 from fhir_alliance.fhir.observation import observation_writes, rests_on, withdrawn
@@ -24,6 +25,8 @@ from fhir_alliance.runs.score import Desk, count_scores
 from fhir_alliance.runs.summary import Summary
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.store import Page, Store, Written
+
+_NO_ANSWER: Final = "FA402"
 
 
 class Reading(NamedTuple):
@@ -71,7 +74,20 @@ def sync(
 
 def learn(desk: Desk, store: Store) -> None:
     """Take in the site's own Questionnaires, so that their responses are recognised."""
-    desk.learn(store.canonicals("Questionnaire", ()), store.canonicals)
+    desk.learn(store.canonicals("Questionnaire", ()), lambda kind, urls: _terminology(store, kind, urls))
+
+
+def _terminology(store: Store, kind: str, urls: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    """Return ValueSets or CodeSystems by url, none from a server that cannot be searched for them.
+
+    Without them, the forms that need them are parked with the names of their items.
+    """
+    try:
+        return store.canonicals(kind, urls)
+    except (AccessDenied, Unreachable) as fault:
+        if fault.code == _NO_ANSWER:
+            raise
+        return ()
 
 
 def read_page(page: Page, desk: Desk, store: Store, now: datetime, summary: Summary) -> Reading:

@@ -177,6 +177,9 @@ FORMULAS: list[tuple[str, dict[str, Any]]] = [
     (f"{ALL}.answer.value.weight().avg()", {"formula": Formula.MEAN, "low": 0, "high": 3, "missing": 2}),
     (f"({SUM} / {COUNT}).round(2)", {"formula": Formula.MEAN, "decimals": 2, "missing": 2}),
     (f"iif({COUNT} >= 2, ({SUM} / {COUNT}).round(1), {{}})", {"formula": Formula.MEAN, "decimals": 1, "missing": 1}),
+    (f"iif({COUNT} < 2, {{}}, ({SUM} / {COUNT}).round(1))", {"formula": Formula.MEAN, "decimals": 1, "missing": 1}),
+    (f"iif({COUNT} <= 1, {{}}, ({SUM} / {COUNT}).round(1))", {"formula": Formula.MEAN, "decimals": 1, "missing": 1}),
+    (f"iif({COUNT} > 1, {SUM} / {COUNT}, {{}})", {"formula": Formula.MEAN, "decimals": 8, "missing": 1}),
     (f"iif({COUNT} >= 2, {SUM} * 3 / {COUNT}, {{}})", {"formula": Formula.MEAN, "factor": 3, "missing": 1, "high": 9}),
     (f"iif({COUNT} = 3, {SUM} / 3, {{}})", {"formula": Formula.MEAN, "factor": 1, "missing": 0, "high": 3}),
     (f"{SUM} / 3", {"formula": Formula.MEAN, "missing": 0}),
@@ -214,6 +217,7 @@ def test_other_formulas_are_recognised(text: str, expected: Mapping[str, Any]) -
     assert said | ({"missing": found.missing.max_missing} if "missing" in expected else {}) == expected
 
 
+OTHERS = "%resource.descendants().where(linkId in ('a' | 'b' | 'd')).answer.count()"
 GENERAL = [
     (f"{ALL}.answer.value.weight().max()", NO_RULE),
     (f"{SUM} + {ALL}.answer.value.weight().min()", NO_RULE),
@@ -221,6 +225,8 @@ GENERAL = [
     (f"iif({COUNT} >= 2, {SUM}, {{}})", NO_RULE),
     (f"iif({COUNT} = 3, {SUM}, iif({COUNT} = 2, ({SUM} * 3 / 2).round(0), {{}}))", OWN_RULE),
     (f"{SUM}.power(2)", NO_RULE),
+    (f"{SUM} / {OTHERS}", NO_RULE),
+    (f"{ALL}.answer.value.weight().where($this = 1).count()", NO_RULE),
     (f"{SUM} * %resource.item.where(linkId = 'a').answer.value.weight()", NO_RULE),
     (f"({ONE.format('a')} | {ONE.format('b')}).sum()", NO_RULE),
     (f"{SUM}.select(iif($this < 5, 40.5, {{}}) | iif($this >= 5, 60.5, {{}}))", NO_RULE),

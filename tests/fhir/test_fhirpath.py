@@ -148,6 +148,7 @@ def test_the_language_is_read(text: str, expected: list[Any]) -> None:
         ("{} implies true", [True]),
         ("false implies {}", [True]),
         ("true xor {}", []),
+        ("iif(0, 'one thing', 'nothing')", ["one thing"]),
         ("{} = 1", []),
         ("{} ~ {}", [True]),
         ("1 = true", [False]),
@@ -234,12 +235,22 @@ def test_the_list_of_functions_is_the_list_that_exists() -> None:
     "text",
     [
         "%nobody", "item.answer.value + 1", "item.single()", "'a' + 'b'", "1 + 'b'", "item.sum()", "item[1.5]",
-        "'a'.power(2)", "2.power(99)", "2.round(99)", "10.power(20)", "1.startsWith('a')", "1 as Element",
+        "'a'.power(2)", "2.power(99)", "1.power(1000000000)", "2.round(99)", "10.power(20)",
+        "1.startsWith('a')", "1 as Element",
     ],
 )  # fmt: skip
 def test_what_cannot_be_evaluated_is_an_error(text: str) -> None:
     """Several values where one is asked for, other types, unknown names and runaway numbers are errors, not zeros."""
     assert fault(text).code == "FA221"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["%n.round(12)", "%n.toString()", "%n.abs()", "%n + 1", "item.take(%n)", "item[%n]", "%n.sqrt()", "%n.ceiling()"],
+)
+def test_numbers_without_end_are_errors(text: str) -> None:
+    """A number with a billion digits, as an answer may state it, is never written out or reckoned with."""
+    assert fault(text, n=[Decimal("1E+999999999")]).code == "FA221"
 
 
 def test_errors_quote_no_answer() -> None:

@@ -187,7 +187,7 @@ def test_a_server_takes_every_resource(start_hapi: Callable[..., Any], package: 
     hapi_server = sys.modules["hapi_server"]  # loaded by the conftest of all tests
     order = ("CodeSystem", "ValueSet", "ConceptMap", "StructureDefinition", "Questionnaire")
     resources = sorted(package.resources.values(), key=lambda resource: order.index(resource["resourceType"]))
-    with hapi_server.FhirClient(start_hapi(validate=True, heap="1g").base) as fhir:
+    with hapi_server.FhirClient(start_hapi(validate=True).base) as fhir:
         for resource in resources:
             stored = fhir.put(resource)
             assert {name: stored[name] for name in resource} == resource

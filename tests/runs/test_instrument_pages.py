@@ -109,6 +109,7 @@ def test_the_generator_writes_them(catalog: Catalog, tmp_path: Path) -> None:
         {file.name: file.read_bytes() for file in folder.iterdir()} for folder in (tmp_path / "a" / "b", tmp_path / "c")
     )
     assert by_function == by_module
+    assert {name: body.decode() for name, body in by_module.items()} == pages(catalog)
 
 
 def flat(text: str) -> str:

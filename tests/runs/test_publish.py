@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -173,6 +174,15 @@ def test_what_a_person_retired_stays_retired(clinic: Path, run: Publish) -> None
     done = run(released())
     assert not done.created + done.updated
     assert statuses(clinic) == {"1.0.0": "retired"}
+
+
+def test_the_longest_id_has_room_for_a_version(clinic: Path, run: Publish) -> None:
+    """Versions of a form whose id is as long as FHIR allows stand beside each other, under ids that FHIR allows."""
+    for version in ("1.0.0", "1.1.0", "1.2.0+x"):
+        run(released(version, id="x" * 64))
+    ids = [form["id"] for form in held(clinic)]
+    assert len(set(ids)) == 3
+    assert all(re.fullmatch(r"[A-Za-z0-9\-.]{1,64}", name) for name in ids)
 
 
 @pytest.mark.parametrize("turned", [False, True])
