@@ -9,9 +9,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from fhir_alliance.core.consent import gate
-from fhir_alliance.core.model import Cleared, Instrument, Response, Review, ReviewKind, ReviewStatus, Score, Write
-from fhir_alliance.core.reviews import cancel_withdrawn, plan_goal_review, plan_safety_review
-from fhir_alliance.core.rules import evaluate, judged, regular_review
+from fhir_alliance.core.model import Cleared, Response, ReviewKind, ReviewStatus, Score, Write
+from fhir_alliance.core.reviews import cancel_withdrawn, plan_safety_review
 from fhir_alliance.core.safety import Concern
 from fhir_alliance.errors import AccessDenied, Unreachable
 from fhir_alliance.fhir.difference import Change, ChangeKind, difference
@@ -20,7 +19,8 @@ from fhir_alliance.fhir.observation import observation_writes, rests_on, withdra
 from fhir_alliance.fhir.task import changed_task, new_task
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.policy import Policy
-from fhir_alliance.runs.record import Record, changed_since, consents_of
+from fhir_alliance.runs.record import Record, consents_of
+from fhir_alliance.runs.reviews import News, review_tasks
 from fhir_alliance.runs.score import Desk, count_scores
 from fhir_alliance.runs.summary import Summary
 from fhir_alliance.stores.journal import Journal
@@ -63,7 +63,7 @@ def sync(
         cleared = gate_all(reading.forms, store, desk, now, summary)
         scores, observations = score_all(cleared, desk, summary)
         voided = withdraw(reading.withdrawals, record, store.base)
-        tasks = review_tasks(cleared, scores, voided, record, desk.instruments, policy, now, summary)
+        tasks = review_tasks(News(cleared, scores, voided), record, desk, now, summary)
         turn.put([*observations, *voided, *tasks])
         turn.settle(page, reading)
         watch(summary.read)
@@ -173,47 +173,6 @@ def withdraw(withdrawals: Iterable[Withdrawal], record: Record, base: str) -> li
         for observation in record.observations.values()
         if rests_on(observation, withdrawal.reference, withdrawal.key, base)
     ]
-
-
-def review_tasks(
-    cleared: Sequence[Cleared],
-    scores: Sequence[Score],
-    voided: Sequence[Write],
-    record: Record,
-    instruments: Mapping[str, Instrument],
-    policy: Policy,
-    now: datetime,
-    summary: Summary,
-) -> list[Write]:
-    """Return the Tasks to open, to add to, or to cancel, given how the clients' histories have changed."""
-    void = {write.value for write in voided}
-    fresh = {score.key: score for score in scores}
-    history = [
-        msgspec.structs.replace(score, withdrawn=True) if score.key in void else fresh.get(score.key, score)
-        for score in {score.key: score for score in (*record.history, *scores)}.values()
-    ]
-    since = changed_since(score for score in history if score.key in fresh or score.key in void)
-    findings = evaluate(history, instruments, policy.rules, now, since)
-    looked_for = judged(history, policy.rules, now, since)
-    latest = {form.form.subject: form.form for form in cleared}
-    settings = record.settings({subject: form.encounter for subject, form in latest.items()})
-    writes = []
-    summary.findings.update(finding.rule for finding in findings)
-    for subject in since:
-        reviews = [review for review in record.reviews if review.subject == subject]
-        own = [finding for finding in findings if finding.subject == subject]
-        regular = regular_review(subject, history, reviews, policy.rules, now)
-        review = plan_goal_review(settings[subject], own, regular, reviews, looked_for, policy.review, now)
-        if review is not None:
-            writes.append(_task(review, latest.get(subject), record, now))
-        summary.standing |= {r.key for r in reviews if r.kind is ReviewKind.GOAL} - {write.value for write in writes}
-    return writes
-
-
-def _task(review: Review, form: Response | None, record: Record, now: datetime) -> Write:
-    """Return the Task's write, to go with the newest scores that it rests on."""
-    group = form.key if form is not None else ""
-    return changed_task(record.tasks[review.key], review, now, group) if review.stored else new_task(review, group)
 
 
 def _subjects(reading: Reading) -> set[str]:
