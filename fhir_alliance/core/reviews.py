@@ -1,4 +1,4 @@
-"""Reviews: which Tasks should stand open, given findings, concerns, and the Tasks that stand already.
+"""Goal reviews: which Tasks should stand open, given findings and the Tasks that stand already.
 
 One open goal review per client and episode. New evidence joins it; evidence that no longer holds leaves it;
 a review that has lost all its evidence is cancelled. What a person has closed stays closed.
@@ -13,7 +13,6 @@ import msgspec
 
 from fhir_alliance.core.keys import review_key
 from fhir_alliance.core.model import Evidence, Finding, Level, Review, ReviewKind, ReviewStatus
-from fhir_alliance.core.safety import Concern, ConcernKind
 
 
 class ReviewPolicy(msgspec.Struct, frozen=True):
@@ -82,27 +81,6 @@ def plan_goal_review(
     )
 
 
-def plan_safety_review(
-    concern: Concern, setting: Setting, existing: Collection[str], policy: ReviewPolicy, now: datetime
-) -> Review | None:
-    """Return the clinician review that a concern asks for, or None where it stands (or stood) already."""
-    key = review_key(ReviewKind.SAFETY.value, concern.subject, concern.response_key, concern.kind.value)
-    if key in existing:
-        return None
-    evidence = Evidence(key, "safety-answer", _concern_words(concern), "", "")
-    return Review(
-        key, ReviewKind.SAFETY, ReviewStatus.OPEN, concern.subject, setting.episode, Level.URGENT, (evidence,), (),
-        now, now + timedelta(hours=policy.safety_due_hours), setting.owner, concern.reference, "", concern.encounter,
-    )  # fmt: skip
-
-
-def cancel_withdrawn(review: Review) -> Review:
-    """Return a safety review as cancelled, because its form was withdrawn as entered in error."""
-    return msgspec.structs.replace(
-        review, status=ReviewStatus.CANCELLED, note="The form that it rested on was withdrawn as entered in error."
-    )
-
-
 def _same_episode(review: Review, setting: Setting) -> bool:
     """Return whether both are of one episode of care; where one of them names none, they are."""
     return not review.episode or not setting.episode or review.episode == setting.episode
@@ -144,13 +122,3 @@ def _evidence(finding: Finding) -> Evidence:
 
 def _agenda(before: tuple[str, ...], news: Iterable[Finding]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*before, *(line for finding in news for line in finding.agenda)]))
-
-
-def _concern_words(concern: Concern) -> str:
-    """Return the reason in words. Says what happened to the item, never how grave an answer is."""
-    what = {
-        ConcernKind.ANSWERED: "The client's answer to the safety item asks for a clinician's review.",
-        ConcernKind.UNANSWERED: "The safety item was left unanswered, which tells nothing about safety.",
-        ConcernKind.UNREADABLE: "The answer to the safety item could not be read.",
-    }[concern.kind]
-    return f"{concern.title}: {what} Please open the form and talk with the client."

@@ -6,21 +6,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
 from fhir_alliance.core.consent import gate
-from fhir_alliance.core.model import Cleared, Response, ReviewKind, ReviewStatus, Score, Write
-from fhir_alliance.core.reviews import cancel_withdrawn, plan_safety_review
+from fhir_alliance.core.model import Cleared, Response, Score, Write
 from fhir_alliance.core.safety import Concern
 from fhir_alliance.errors import AccessDenied, Unreachable
 from fhir_alliance.fhir.difference import Change, ChangeKind, difference
 from fhir_alliance.fhir.inbound import Parked, Skipped, Withdrawal
 from fhir_alliance.fhir.observation import observation_writes, rests_on, withdrawn
-from fhir_alliance.fhir.task import changed_task, new_task
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.record import Record, consents_of
 from fhir_alliance.runs.reviews import News, review_tasks
+from fhir_alliance.runs.safety import safety_tasks
 from fhir_alliance.runs.score import Desk, count_scores
 from fhir_alliance.runs.summary import Summary
 from fhir_alliance.stores.journal import Journal
@@ -59,7 +56,7 @@ def sync(
         reading = read_page(page, desk, store, now, summary)
         record = Record(store, _subjects(reading), desk.instruments)
         turn = _Turn(store, record, journal, summary, now, dry_run)
-        turn.put(safety_tasks(reading, record, policy, now, summary))
+        turn.put(safety_tasks(reading.concerns, reading.withdrawals, record, policy, now, summary))
         cleared = gate_all(reading.forms, store, desk, now, summary)
         scores, observations = score_all(cleared, desk, summary)
         voided = withdraw(reading.withdrawals, record, store.base)
@@ -116,27 +113,6 @@ def read_page(page: Page, desk: Desk, store: Store, now: datetime, summary: Summ
     summary.parked += reading.parked
     summary.safety += len(reading.concerns)
     return reading
-
-
-def safety_tasks(reading: Reading, record: Record, policy: Policy, now: datetime, summary: Summary) -> list[Write]:
-    """Return the urgent clinician reviews that answers ask for, and the cancelling of those for withdrawn forms."""
-    settings = record.settings({concern.subject: concern.encounter for concern in reading.concerns})
-    writes = []
-    for concern in reading.concerns:
-        setting = settings[concern.subject]
-        if concern.encounter and not setting.encounter:  # an encounter that the store does not hold is not named
-            concern = msgspec.structs.replace(concern, encounter="")
-        review = plan_safety_review(concern, setting, record.known.by_value, policy.review, now)
-        if review is not None:
-            writes.append(new_task(review, concern.response_key))
-        else:
-            summary.standing.add(f"safety {concern.response_key}")
-    gone = {withdrawal.reference for withdrawal in reading.withdrawals}
-    for review in record.reviews:
-        if review.kind is ReviewKind.SAFETY and review.status is ReviewStatus.OPEN and review.focus in gone:
-            group = review.focus.rpartition("/")[2]
-            writes.append(changed_task(record.tasks[review.key], cancel_withdrawn(review), now, group))
-    return writes
 
 
 def gate_all(forms: Sequence[Response], store: Store, desk: Desk, now: datetime, summary: Summary) -> list[Cleared]:

@@ -23,11 +23,10 @@ from fhir_alliance.core.model import Cleared, Instrument, MissingRule, Response,
 from fhir_alliance.core.reviews import (
     ReviewPolicy,
     Setting,
-    cancel_withdrawn,
     plan_goal_review,
-    plan_safety_review,
 )
 from fhir_alliance.core.rules import RuleSettings, evaluate, judged
+from fhir_alliance.core.safety_reviews import cancel_withdrawn, plan_safety_review
 from fhir_alliance.core.scoring import Scorer
 from fhir_alliance.fhir.inbound import Forms
 from fhir_alliance.fhir.observation import Emitter, panel_codes, read_score, withdrawn
