@@ -12,13 +12,7 @@ import click
 def init(path: Path) -> None:
     """Write a commented fhir-alliance.toml with every key at its default."""
     from fhir_alliance.config import TEMPLATE
-    from fhir_alliance.errors import StopRun
+    from fhir_alliance.stores.files import first_file
 
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(TEMPLATE)
-    except FileExistsError:
-        raise StopRun("FA123", f"{path} is there already.", "Move it away first; it is never overwritten.") from None
-    except OSError as error:
-        raise StopRun("FA124", f"{path} cannot be written ({error.strerror}).", "Choose another place.") from None
+    first_file(path, TEMPLATE.encode())
     click.echo(f"Wrote {path}. Next: set [store] location, then fhir-alliance publish.", err=True)

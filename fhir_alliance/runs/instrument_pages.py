@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from fhir_alliance.runs.catalog import Catalog, load_catalog
+from fhir_alliance.stores.files import replace_file
 from fhir_alliance.views.instrument_page import index_page, reference_page
 
 
@@ -20,7 +21,7 @@ def write_pages(folder: Path, catalog: Catalog) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     found = pages(catalog)
     for name, text in found.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        replace_file(folder / name, [text.removesuffix("\n").encode()])
     return len(found)
 
 

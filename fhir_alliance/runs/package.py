@@ -15,7 +15,7 @@ import orjson
 from fhir_alliance.fhir.identifiers import BASE
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.publish import artefacts
-from fhir_alliance.stores.folder import new_file
+from fhir_alliance.stores.files import new_file
 
 NAME: Final = "fhir-alliance.instruments"
 FHIR: Final = "4.0.1"

@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 
 from fhir_alliance.fhir.inbound import Parked
-from fhir_alliance.stores.folder import replace_file
+from fhir_alliance.stores.files import replace_file
 
 
 def write_parked(path: Path, parked: Iterable[Parked]) -> None:

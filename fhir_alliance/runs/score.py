@@ -21,7 +21,8 @@ from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.record import relied_on
 from fhir_alliance.runs.summary import Summary
-from fhir_alliance.stores.folder import new_file, records_of, response_records
+from fhir_alliance.stores.files import new_file
+from fhir_alliance.stores.folder import records_of, response_records
 from fhir_alliance.stores.store import Record
 
 Resource: TypeAlias = Mapping[str, Any]

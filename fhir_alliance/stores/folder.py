@@ -13,7 +13,6 @@ import re
 import sqlite3
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Final
@@ -23,11 +22,11 @@ import orjson
 from fhir_alliance.errors import ConsentUnreachable, ParkItem, StopRun
 from fhir_alliance.fhir.difference import Change, ChangeKind, Known
 from fhir_alliance.fhir.wire import strict_json
+from fhir_alliance.stores.files import replace_file
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.store import Page, Record, Written
 
 PAGE_SIZE: Final = 500
-WRITE_BUFFER: Final = 1024 * 1024  # bytes; the usual 8 KiB would be a system call every three forms
 DERIVED: Final = ".fhir-alliance.ndjson"
 _TYPED_FILE = re.compile(r"([A-Z][A-Za-z]+)(\..+)?\.ndjson")
 _LOOKED_UP = frozenset(
@@ -240,39 +239,6 @@ def records_of(inputs: Iterable[Path], kind: str) -> Iterator[Mapping[str, Any]]
                 continue
             if isinstance(resource, dict) and resource.get("resourceType") == kind:
                 yield resource
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a file that takes the place of `path` when all is written: readers see the old one or the new one.
-
-    Only we can read it (0600). Nothing is written through a symbolic link.
-    """
-    if path.is_dir():
-        raise StopRun("FA124", f"{path} is a folder.", "Name a file.")
-    if path.is_symlink():
-        raise StopRun("FA111", f"{path.name} is a symbolic link.", "Remove it; nothing is written through a link.")
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise StopRun("FA124", f"{path} cannot be written ({error.strerror}).", "Choose another place.") from None
-    try:
-        with os.fdopen(handle, "wb", buffering=WRITE_BUFFER) as out:
-            yield out
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def replace_file(path: Path, lines: Iterable[bytes]) -> None:
-    """Write lines to a file in one step."""
-    with new_file(path) as out:
-        for line in lines:
-            out.write(line)
-            out.write(b"\n")
 
 
 def _files(inputs: Iterable[Path]) -> Iterator[Path]:

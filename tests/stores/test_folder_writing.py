@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +14,7 @@ import pytest
 from fhir_alliance.core.model import Write, WriteMode
 from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.difference import Known, difference
-from fhir_alliance.stores.folder import FolderStore, replace_file
+from fhir_alliance.stores.folder import FolderStore
 from fhir_alliance.stores.journal import Journal
 
 ANNA, BEN = "Patient/anna", "Patient/ben"
@@ -95,44 +93,6 @@ def test_the_index_leaves_nothing_behind(store: FolderStore, tmp_path: Path, mon
     assert list(place.iterdir()) == []
 
 
-def test_a_file_is_replaced_in_one_step(tmp_path: Path) -> None:
-    """Readers see the old file until all of the new one is written; only we can read it, whatever the umask."""
-    file = tmp_path / "out.ndjson"
-    file.write_text("old", encoding="utf-8")
-    file.chmod(0o644)
-    seen = []
-
-    def lines() -> Iterator[bytes]:
-        yield b"new"
-        seen.append(file.read_text(encoding="utf-8"))
-        yield b"newer"
-
-    before = os.umask(0)
-    try:
-        replace_file(file, lines())
-    finally:
-        os.umask(before)
-    assert seen == ["old"]
-    assert file.read_bytes() == b"new\nnewer\n"
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert list(tmp_path.iterdir()) == [file]
-
-
-def test_a_file_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
-    """Where writing breaks off, the old file stands as it was and no part of the new one is left."""
-    file = tmp_path / "out.ndjson"
-    file.write_text("old", encoding="utf-8")
-
-    def lines() -> Iterator[bytes]:
-        yield b"half"
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        replace_file(file, lines())
-    assert file.read_text(encoding="utf-8") == "old"
-    assert list(tmp_path.iterdir()) == [file]
-
-
 @pytest.mark.parametrize("there", [True, False], ids=["to a file", "to nothing"])
 def test_nothing_is_written_through_a_link(store: FolderStore, journal: Journal, tmp_path: Path, there: bool) -> None:
     """A derived file that is a symbolic link is refused; what it leads to is neither changed nor made."""
@@ -143,12 +103,3 @@ def test_nothing_is_written_through_a_link(store: FolderStore, journal: Journal,
     with pytest.raises(StopRun, match="FA111"):
         put(store, journal, task("1"))
     assert (target.read_text(encoding="utf-8") if target.exists() else "") == ("mine" if there else "")
-
-
-@pytest.mark.parametrize("place", ["none/out", "folder"])
-def test_a_place_that_cannot_be_written(tmp_path: Path, place: str) -> None:
-    """A place that takes no file is a matter of configuration, and nothing is left beside it."""
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(StopRun, match="FA124"):
-        replace_file(tmp_path / place, [b"x"])
-    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
