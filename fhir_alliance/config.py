@@ -71,6 +71,7 @@ class ReviewSection(_Section):
     due_days: int = Field(14, ge=1)
     cool_down_days: int = Field(28, ge=0)
     safety_due_hours: int = Field(24, ge=1)
+    agenda_folder: Path | None = None
 
 
 class OrderedForm(_Section):
@@ -186,6 +187,8 @@ review_every_sessions = 0
 due_days = 14
 cool_down_days = 28
 safety_due_hours = 24
+# Your own questions for reviews: a folder of files named by language (en.toml), as in fhir_alliance/agenda.
+# agenda_folder = "agenda"
 
 [write]
 # One Observation per answered item as well. Never for alliance forms.

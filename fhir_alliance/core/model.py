@@ -395,6 +395,9 @@ class Finding(msgspec.Struct, frozen=True):
 
     key: from rule and evidence, so the same judgement is recognised in every later run.
     score_key: the score that it rests on, empty where it rests on the calendar.
+    agenda: topics to talk about, put into the client's language by `core.agenda`; what is no topic stands as it is.
+    focus: the Goal that it is about, empty where it is about the client's course as a whole.
+    repairs: keys of earlier findings that this one says are over; such a finding closes reviews and opens none.
     """
 
     key: str
@@ -407,6 +410,8 @@ class Finding(msgspec.Struct, frozen=True):
     citation: str
     agenda: tuple[str, ...]
     when: datetime
+    focus: str = ""
+    repairs: tuple[str, ...] = ()
 
 
 class ReviewKind(StrEnum):
@@ -424,21 +429,61 @@ class ReviewStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class TaskStatus(StrEnum):
+    """Task.status in FHIR R4: how far people have come with a review."""
+
+    DRAFT = "draft"
+    REQUESTED = "requested"
+    RECEIVED = "received"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    READY = "ready"
+    CANCELLED = "cancelled"
+    IN_PROGRESS = "in-progress"
+    ON_HOLD = "on-hold"
+    FAILED = "failed"
+    COMPLETED = "completed"
+    ENTERED_IN_ERROR = "entered-in-error"
+
+
+class Ending(StrEnum):
+    """Why we ended a review that no person had ended: only such a review is opened again."""
+
+    GROUND_LOST = "ground-lost"
+    REPAIRED = "repaired"
+
+
+class Decision(StrEnum):
+    """What client and clinician decided in a review."""
+
+    GOAL_KEPT = "goal-kept"
+    GOAL_CHANGED = "goal-changed"
+    GOAL_REACHED = "goal-reached"
+    GOAL_ENDED = "goal-ended"
+    CLIENT_DECLINED = "client-declined"
+
+
 class Evidence(msgspec.Struct, frozen=True):
-    """One reason in a review: the finding's key, its sentence, and the score it points to."""
+    """One reason in a review: the finding's key, its sentence, and the score it points to.
+
+    repairs: keys of the reasons that this one says are over.
+    """
 
     key: str
     rule: str
     sentence: str
     score_key: str
     citation: str = ""
+    repairs: tuple[str, ...] = ()
 
 
 class Review(msgspec.Struct, frozen=True):
     """A review that should stand in the record: why, whose, owner, due, the goal, its agenda.
 
     key: business identifier.  stored: the resource id in the store, empty when it is new.
-    closed_on: the day somebody completed it; starts the cool-down.
+    closed_on: the day somebody did it or rejected it; starts the cool-down.
+    stage: how far people have come with it.  ending: why we ended it, if it was us.
+    decision: what client and clinician decided.
     """
 
     key: str
@@ -458,6 +503,9 @@ class Review(msgspec.Struct, frozen=True):
     stored: str = ""
     closed_on: date | None = None
     note: str = ""
+    stage: TaskStatus = TaskStatus.REQUESTED
+    ending: Ending | None = None
+    decision: Decision | None = None
 
 
 # -------------------------------------------------------------- Tally, Write

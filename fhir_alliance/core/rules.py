@@ -91,25 +91,15 @@ REGULAR = Rule(
 )
 RULES = (CASENESS, ALLIANCE_DROP, REGULAR)
 
-# What a review can talk about, by what the finding is about. Own wording.
+# What a review can talk about, as topics of `core.agenda`, by what the finding is about.
 AGENDA: Mapping[str, tuple[str, ...]] = {
-    "goal": ("What do we work toward, and is it still what the client wants?",),
-    "task": ("How do we work: does what we do in sessions make sense, and is the pace right?",),
-    "bond": ("How do we work together: does the client feel understood, respected and safe to disagree?",),
-    "alliance": (
-        "What was different lately between us, and what would the client like to be different?",
-        "What do we work toward, and is it still what the client wants?",
-        "How do we work: does what we do in sessions make sense, and is the pace right?",
-    ),
-    "worse": (
-        "What has become harder since we began, and what might explain it?",
-        "Do the goals and the way we work still fit, and what support is missing?",
-    ),
-    "better": (
-        "What has helped so far?",
-        "Are the agreed goals reached, and what would the client like to do next?",
-    ),
-    "regular": ("Which goals are kept, changed or reached?", "Does the way we work still fit?"),
+    "goal": ("goals",),
+    "task": ("tasks",),
+    "bond": ("bond",),
+    "alliance": ("alliance", "goals", "tasks"),
+    "worse": ("worse", "motivation", "support"),
+    "better": ("better", "reached"),
+    "regular": ("regular",),
 }
 
 

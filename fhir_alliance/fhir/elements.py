@@ -8,8 +8,12 @@ from typing import Any
 
 from fhir_alliance.fhir.identifiers import SOFTWARE
 
-_OBJECTS = frozenset({"subject", "patient", "for", "code", "meta", "focus", "owner", "groupIdentifier", "restriction"})
-_LISTS = frozenset({"identifier", "participant", "episodeOfCare", "category", "component", "derivedFrom", "input"})
+_OBJECTS = frozenset(
+    {"subject", "patient", "for", "code", "meta", "focus", "owner", "groupIdentifier", "restriction", "statusReason"}
+)
+_LISTS = frozenset(
+    {"identifier", "participant", "episodeOfCare", "category", "component", "derivedFrom", "input", "output"}
+)
 
 
 def is_shaped(resource: Mapping[str, Any]) -> bool:

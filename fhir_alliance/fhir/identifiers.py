@@ -31,6 +31,7 @@ GOAL_REVIEW_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-goal-review-t
 SAFETY_REVIEW_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-safety-review-task"
 
 # extensions
+REPAIRS: Final = f"{BASE}/StructureDefinition/repairs"
 TRANSLATION_STATUS: Final = f"{BASE}/StructureDefinition/translation-status"
 
 LOINC: Final = "http://loinc.org"

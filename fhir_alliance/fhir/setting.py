@@ -21,21 +21,22 @@ def setting_of(
 ) -> Setting:
     """Return the client's setting; what the record does not hold stays empty, nothing is guessed."""
     seen = encounter or {}
+    pursued = _active(goals, "Goal", "lifecycleStatus", "startDate")
     return Setting(
         subject,
         _first(seen.get("episodeOfCare"), base),
         f"Encounter/{seen['id']}" if seen.get("id") else "",
         _lead(care_teams, base) or _practitioner(seen, base),
-        _oldest(goals, "Goal", "lifecycleStatus", "startDate"),
-        _oldest(care_plans, "CarePlan", "status", "created"),
+        next(iter(pursued), ""),
+        next(iter(_active(care_plans, "CarePlan", "status", "created")), ""),
+        tuple(pursued),
     )
 
 
-def _oldest(resources: Iterable[Mapping[str, Any]], kind: str, status: str, date: str) -> str:
-    """Return the reference of the active one that stands longest."""
+def _active(resources: Iterable[Mapping[str, Any]], kind: str, status: str, date: str) -> list[str]:
+    """Return the references of the active ones, the one that stands longest first."""
     active = [r for r in resources if r.get(status) == "active" and r.get("id")]
-    ranked = sorted(active, key=lambda r: (str(r.get(date, "9999")), str(r["id"])))
-    return f"{kind}/{ranked[0]['id']}" if ranked else ""
+    return [f"{kind}/{r['id']}" for r in sorted(active, key=lambda r: (str(r.get(date, "9999")), str(r["id"])))]
 
 
 def _lead(care_teams: Iterable[Mapping[str, Any]], base: str) -> str:

@@ -13,7 +13,19 @@ from typing import Any
 
 import orjson
 
-from fhir_alliance.core.model import Evidence, Level, Review, ReviewKind, ReviewStatus, Write, WriteMode
+from fhir_alliance.core.model import (
+    Decision,
+    Ending,
+    Evidence,
+    Level,
+    Review,
+    ReviewKind,
+    ReviewStatus,
+    TaskStatus,
+    Write,
+    WriteMode,
+)
+from fhir_alliance.core.stages import brings_quiet, status_of
 from fhir_alliance.fhir import identifiers as ids
 from fhir_alliance.fhir.elements import instant, software, stored_moment, value_of
 from fhir_alliance.fhir.observation import labels
@@ -25,8 +37,6 @@ _TITLE = {
 _PROFILE = {ReviewKind.GOAL: ids.GOAL_REVIEW_PROFILE, ReviewKind.SAFETY: ids.SAFETY_REVIEW_PROFILE}
 _PRIORITY = {Level.ROUTINE: "routine", Level.URGENT: "urgent"}
 _CITED = re.compile(r"(.*?) \[([a-z][a-z-]*): (.*)\]", re.DOTALL)  # a sentence, its rule, and what it cites
-_CLOSED = frozenset({"completed", "rejected", "failed"})
-_CANCELLED = frozenset({"cancelled", "entered-in-error"})
 
 
 def new_task(review: Review, group: str = "") -> Write:
@@ -64,16 +74,13 @@ def changed_task(stored: Mapping[str, Any], review: Review, now: datetime, group
     """Return the write that brings a stored Task to what the review now says, keeping what people wrote."""
     task = {**stored, "lastModified": instant(now)}
     if review.status is ReviewStatus.CANCELLED:
-        task["status"] = "cancelled"
-        task["statusReason"] = {"text": review.note}
-    else:
-        wanted = {evidence.key for evidence in review.evidence}
-        kept = [entry for entry in stored.get("input", ()) if not _is_ours(entry) or _finding_of(entry) in wanted]
-        present = {_finding_of(entry) for entry in kept}
-        fresh = [_evidence_input(evidence) for evidence in review.evidence if evidence.key not in present]
-        agenda = [_agenda_input(line) for line in review.agenda]
-        others = [entry for entry in kept if not _is_agenda(entry)]
-        task["input"] = [*agenda, *others, *fresh]
+        ending = {"coding": [{"system": ids.TERMS, "code": review.ending.value}]} if review.ending else {}
+        task |= {"status": "cancelled", "statusReason": {**ending, "text": review.note}}
+    elif _ending_of(stored) is not None:  # we ended it, and its ground has come back
+        task |= {"status": review.stage.value, "restriction": {"period": {"end": instant(review.due)}}}
+        del task["statusReason"]
+    if review.evidence:  # what a review rested on stays in it for the record when all of it is gone
+        task["input"] = _inputs_again(stored, review)
         _reason_again(task)
         if stored.get("priority", "routine") == "routine":  # people may have raised it; it never falls silently
             task["priority"] = _PRIORITY[review.level]
@@ -93,7 +100,8 @@ def read_review(resource: Mapping[str, Any], base: str = "") -> Review | None:
     if not key or code not in [kind.value for kind in ReviewKind]:
         return None
     inputs = resource.get("input") or ()
-    status = _status(str(resource.get("status", "")))
+    stage = _stage(resource)
+    status = status_of(stage)
     return Review(
         key,
         ReviewKind(code),
@@ -108,7 +116,10 @@ def read_review(resource: Mapping[str, Any], base: str = "") -> Review | None:
         _reference(resource, "owner", base),
         _reference(resource, "focus", base),
         stored=str(resource.get("id", "")),
-        closed_on=_closed_on(resource) if status is ReviewStatus.CLOSED else None,
+        closed_on=_closed_on(resource) if brings_quiet(stage) else None,
+        stage=stage,
+        ending=_ending_of(resource),
+        decision=_decision_of(resource),
     )
 
 
@@ -123,6 +134,27 @@ def _described_again(stored: Mapping[str, Any], review: Review) -> str:
     before, standing = str(stored.get("description", "")), read_review(stored)
     ours = _description(standing) if standing is not None else ""
     return _description(review) + before[len(ours) :] if before.startswith(ours) else before
+
+
+def _inputs_again(stored: Mapping[str, Any], review: Review) -> list[dict[str, Any]]:
+    """Return the inputs as they should be: our reasons as they are now, and whatever people added."""
+    wanted = {evidence.key: evidence for evidence in review.evidence}
+    agenda = [_agenda_input(line) for line in review.agenda]
+    others = []
+    for entry in stored.get("input", ()):
+        if not _is_ours(entry):
+            others += [] if _is_agenda(entry) else [entry]
+        elif (evidence := wanted.pop(_finding_of(entry), None)) is not None:
+            others.append(entry if _read_evidence(entry) == evidence else _told_again(entry, evidence))
+    return [*agenda, *others, *map(_evidence_input, wanted.values())]
+
+
+def _told_again(entry: Mapping[str, Any], evidence: Evidence) -> dict[str, Any]:
+    """Return a reason told anew, under the reference that the store gave its score."""
+    fresh, reference = _evidence_input(evidence), (entry.get("valueReference") or {}).get("reference")
+    if reference:
+        fresh["valueReference"] |= {"type": "Observation", "reference": reference}
+    return fresh
 
 
 def _reason_again(task: dict[str, Any]) -> None:
@@ -157,7 +189,15 @@ def _evidence_input(evidence: Evidence) -> dict[str, Any]:
     if evidence.score_key:
         value |= {"type": "Observation", "reference": f"Observation/{evidence.score_key}"}
     citation = f" [{evidence.rule}: {evidence.citation}]" if evidence.citation else ""
-    return {"type": _type("evidence"), "valueReference": {**value, "display": evidence.sentence + citation}}
+    entry: dict[str, Any] = {
+        "type": _type("evidence"),
+        "valueReference": {**value, "display": evidence.sentence + citation},
+    }
+    if evidence.repairs:
+        entry["extension"] = [
+            {"url": ids.REPAIRS, "valueIdentifier": {"system": ids.FINDING, "value": key}} for key in evidence.repairs
+        ]
+    return entry
 
 
 def _read_evidence(entry: Mapping[str, Any]) -> Evidence:
@@ -166,7 +206,12 @@ def _read_evidence(entry: Mapping[str, Any]) -> Evidence:
     cited = _CITED.fullmatch(display)
     sentence, rule, citation = cited.groups() if cited is not None else (display, "", "")
     score_key = str(value.get("reference", "")).rpartition("/")[2]
-    return Evidence(_finding_of(entry), rule, sentence, score_key, citation)
+    repairs = tuple(
+        str((extension.get("valueIdentifier") or {}).get("value", ""))
+        for extension in entry.get("extension") or ()
+        if extension.get("url") == ids.REPAIRS
+    )
+    return Evidence(_finding_of(entry), rule, sentence, score_key, citation, repairs)
 
 
 def _kind_of(entry: Mapping[str, Any]) -> str:
@@ -186,10 +231,33 @@ def _finding_of(entry: Mapping[str, Any]) -> str:
     return str(((entry.get("valueReference") or {}).get("identifier") or {}).get("value", ""))
 
 
-def _status(status: str) -> ReviewStatus:
-    if status in _CLOSED:
-        return ReviewStatus.CLOSED
-    return ReviewStatus.CANCELLED if status in _CANCELLED else ReviewStatus.OPEN
+def _stage(resource: Mapping[str, Any]) -> TaskStatus:
+    """Return how far people have come; a status that FHIR R4 does not know counts as asked for, so it is not lost."""
+    try:
+        return TaskStatus(resource.get("status", ""))
+    except ValueError:
+        return TaskStatus.REQUESTED
+
+
+def _ending_of(resource: Mapping[str, Any]) -> Ending | None:
+    """Return why we cancelled the Task, or None where it stands open, or a person ended it."""
+    if resource.get("status") != "cancelled":
+        return None
+    said = _codes((resource.get("statusReason") or {}).get("coding"))
+    return next((ending for ending in Ending if ending.value in said), None)
+
+
+def _decision_of(resource: Mapping[str, Any]) -> Decision | None:
+    """Return what client and clinician decided, from the Task's output; None where they did not say."""
+    for entry in resource.get("output") or ():
+        if _kind_of(entry) == "decision":
+            said = _codes((entry.get("valueCodeableConcept") or {}).get("coding"))
+            return next((decision for decision in Decision if decision.value in said), None)
+    return None
+
+
+def _codes(codings: Any) -> set[str]:
+    return {str(coding.get("code", "")) for coding in codings or () if coding.get("system") == ids.TERMS}
 
 
 def _reference(resource: Mapping[str, Any], element: str, base: str) -> str:

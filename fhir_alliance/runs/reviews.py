@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
 
-from fhir_alliance.core.model import Cleared, Response, Review, ReviewKind, Score, Write
-from fhir_alliance.core.reviews import plan_goal_review
+from fhir_alliance.core.agenda import Agenda
+from fhir_alliance.core.model import Cleared, Finding, Rater, Response, Review, ReviewKind, Score, Write
+from fhir_alliance.core.reviews import Found, plan_goal_reviews
 from fhir_alliance.core.rules import evaluate, judged, regular_review
 from fhir_alliance.fhir.task import changed_task, new_task
 from fhir_alliance.runs.record import Record, changed_since
@@ -37,10 +38,12 @@ def review_tasks(news: News, record: Record, desk: Desk, now: datetime, summary:
     summary.findings.update(finding.rule for finding in findings)
     for subject in since:
         reviews = [review for review in record.reviews if review.subject == subject]
-        own = [finding for finding in findings if finding.subject == subject]
         regular = regular_review(subject, history, reviews, rules, now)
-        review = plan_goal_review(settings[subject], own, regular, reviews, looked_for, desk.policy.review, now)
-        if review is not None:
+        own = [finding for finding in findings if finding.subject == subject]
+        found = _spoken(Found(tuple(own), looked_for, regular), language_of(subject, history), desk.policy.agenda)
+        planned = plan_goal_reviews(settings[subject], found, reviews, desk.policy.review, now)
+        for review in planned:
+            review = msgspec.structs.replace(review, agenda=desk.policy.agenda.once(review.agenda))
             writes.append(_task(review, latest.get(subject), record, now))
         summary.standing |= {r.key for r in reviews if r.kind is ReviewKind.GOAL} - {write.value for write in writes}
     return writes
@@ -55,6 +58,22 @@ def history_with(news: News, record: Record) -> tuple[list[Score], dict[str, dat
         for score in {score.key: score for score in (*record.history, *news.scores)}.values()
     ]
     return history, changed_since(score for score in history if score.key in fresh or score.key in void)
+
+
+def language_of(subject: str, history: Iterable[Score]) -> str:
+    """Return the language that the client last answered a form in, or "" where none is known."""
+    own = [s for s in history if s.subject == subject and s.rater is Rater.CLIENT and s.language]
+    return max(own, key=lambda score: score.when).language if own else ""
+
+
+def _spoken(found: Found, language: str, agenda: Agenda) -> Found:
+    """Return the findings with their topics as questions in the client's language."""
+
+    def spoken(finding: Finding) -> Finding:
+        return msgspec.structs.replace(finding, agenda=agenda.questions(finding.agenda, language))
+
+    regular = spoken(found.regular) if found.regular is not None else None
+    return Found(tuple(map(spoken, found.findings)), found.judged, regular)
 
 
 def _task(review: Review, form: Response | None, record: Record, now: datetime) -> Write:

@@ -192,6 +192,50 @@ def test_amending_and_withdrawing_change_exactly_what_rests_on_them(
     assert not site.sync().updated
 
 
+def test_a_review_follows_its_ground(site: Site, check_valid: Callable[[Site], None]) -> None:
+    """Amending a form takes the ground from its review, which is cancelled; amending it back opens it again."""
+    site.load(*people(), form("a1", MILD, "01-05"), form("a2", SEVERE, "01-12"))
+    site.sync()
+    [first] = tasks(site, "goal-review")
+    site.load(form("a2", MILD, "01-12", status="amended"))
+    site.sync()
+    [gone] = tasks(site, "goal-review")
+    assert (gone["id"], gone["status"]) == (first["id"], "cancelled")
+    assert gone["statusReason"]["coding"][0]["code"] == "ground-lost"
+    check_valid(site)
+    site.load(form("a2", [3] * 8 + [0], "01-12", status="amended"))
+    site.sync(now=site.now + timedelta(days=1))
+    [again] = tasks(site, "goal-review")
+    assert (again["id"], again["status"]) == (first["id"], "requested")
+    assert "is 24" in again["description"]
+    assert "statusReason" not in again
+    check_valid(site)
+    assert not site.sync().updated
+
+
+def test_the_agenda_is_in_the_clients_language(site: Site) -> None:
+    """A client who answers in German is asked in German, and one whose form says no language in English."""
+    german = {"language": "de"}
+    site.load(*people(), form("a1", MILD, "01-05", **german), form("a2", SEVERE, "01-12", **german))
+    site.load(form("b1", MILD, "01-05", BEN), form("b2", SEVERE, "01-12", BEN))
+    site.sync()
+    asked = {task["for"]["reference"]: task["input"][0]["valueString"] for task in tasks(site, "goal-review")}
+    assert asked[ANNA].startswith("Was ist schwerer geworden")
+    assert asked[BEN].startswith("What has become harder")
+
+
+def test_a_corrected_number_is_told_in_the_review(site: Site) -> None:
+    """Where a score is corrected and still calls for a review, its Task says the corrected number, and no other."""
+    site.load(*people(), form("a1", MILD, "01-05"), form("a2", SEVERE, "01-12"))
+    site.sync()
+    site.load(form("a2", [3] * 8 + [0], "01-12", status="amended"))
+    site.sync()
+    [task] = tasks(site, "goal-review")
+    assert "is 24" in task["description"]
+    assert "is 23" not in str(task)
+    assert not site.sync().updated
+
+
 def test_a_changed_form_that_still_says_completed_is_a_correction(site: Site) -> None:
     """Where a source changes answers without saying amended, the score says corrected."""
     site.load(*people(), form("a1", MILD, "01-05"))

@@ -20,6 +20,7 @@ NAMED = [
     ids.SUBSCALE_PROFILE,
     ids.GOAL_REVIEW_PROFILE,
     ids.SAFETY_REVIEW_PROFILE,
+    ids.REPAIRS,
     ids.TRANSLATION_STATUS,
 ]
 
@@ -61,7 +62,8 @@ def test_every_name_of_ours_has_a_definition() -> None:
 def test_every_profile_has_an_example(found: dict[str, Any]) -> None:
     """Beside each profile lies an example that claims it; beside an extension, one that carries it."""
     example = _read(PROFILES / f"{found['id']}.example.json")
-    claimed = example["meta"]["profile"] + [extension["url"] for extension in example.get("extension", [])]
+    inner = [extension for entry in example.get("input", []) for extension in entry.get("extension", [])]
+    claimed = example["meta"]["profile"] + [e["url"] for e in (*example.get("extension", []), *inner)]
     assert found["url"] in claimed
 
 

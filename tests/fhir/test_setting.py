@@ -57,7 +57,9 @@ def test_a_full_record_fills_all() -> None:
     made = setting_of(
         ANNA, session("Practitioner/tom"), [goal("sleep")], [plan("c1")], [team(("Lead therapist", "Practitioner/lea"))]
     )
-    assert made == Setting(ANNA, "EpisodeOfCare/e1", "Encounter/s5", "Practitioner/lea", "Goal/sleep", "CarePlan/c1")
+    assert made == Setting(
+        ANNA, "EpisodeOfCare/e1", "Encounter/s5", "Practitioner/lea", "Goal/sleep", "CarePlan/c1", ("Goal/sleep",)
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,3 +125,10 @@ def test_the_plan_is_the_active_one_that_stands_longest() -> None:
 def test_the_episode_is_the_sessions(episodes: tuple[str, ...], chosen: str) -> None:
     """The session's first episode counts, if it is of this store."""
     assert setting_of(ANNA, session(episodes=episodes), [], [], [], BASE).episode == chosen
+
+
+def test_all_active_goals_are_known_and_the_oldest_is_first() -> None:
+    """A review may be about any goal that is pursued; the one that stands longest is the client's main one."""
+    goals = [goal("new", startDate="2026-02-01"), goal("old", startDate="2026-01-01"), goal("done", "completed")]
+    made = setting_of(ANNA, None, goals, [], [])
+    assert (made.goal, made.goals) == ("Goal/old", ("Goal/old", "Goal/new"))

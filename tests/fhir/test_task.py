@@ -13,7 +13,17 @@ from fhir.resources.R4B.task import Task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fhir_alliance.core.model import Evidence, Level, Review, ReviewKind, ReviewStatus, WriteMode
+from fhir_alliance.core.model import (
+    Decision,
+    Ending,
+    Evidence,
+    Level,
+    Review,
+    ReviewKind,
+    ReviewStatus,
+    TaskStatus,
+    WriteMode,
+)
 from fhir_alliance.core.rules import RULES
 from fhir_alliance.fhir import identifiers as ids
 from fhir_alliance.fhir.task import changed_task, new_task, read_review, review_identifier
@@ -133,10 +143,15 @@ def test_a_reason_with_brackets_reads_back(sentence: str, citation: str) -> None
     ],
 )
 def test_every_status_of_a_task_is_understood(status: str, expected: ReviewStatus) -> None:
-    """Each of FHIR's statuses is open, closed or cancelled; only a closed review has a day of closing."""
+    """Each of FHIR's statuses is open, closed or cancelled; only what a person did or rejected brings quiet."""
     review = known(stored(status=status))
-    assert review.status is expected
-    assert (review.closed_on is not None) == (expected is ReviewStatus.CLOSED)
+    assert (review.status, review.stage) == (expected, TaskStatus(status))
+    assert (review.closed_on is not None) == (status in ("completed", "rejected"))
+
+
+def test_a_status_that_fhir_does_not_know_is_not_lost() -> None:
+    """A Task whose status cannot be understood counts as asked for: it stays open."""
+    assert known(stored(status="in progress")).status is ReviewStatus.OPEN
 
 
 @pytest.mark.parametrize(
@@ -323,3 +338,65 @@ def test_a_task_without_times_is_still_read() -> None:
     """Where a server lost the times, they are the earliest there is, and nothing is raised."""
     review = known({k: v for k, v in stored().items() if k not in ("authoredOn", "restriction")})
     assert review.opened == review.due == datetime.min.replace(tzinfo=UTC)
+
+
+# -------------------------------------------------------------- ended and opened again
+
+REPAIR = Evidence(KEYS[5], "alliance-repair", "Bond is back at 4.2.", KEYS[6], "Safran & Muran 2000.", (KEYS[3],))
+
+
+def ended(ending: Ending, **fields: Any) -> Review:
+    """Return a review that we ended."""
+    own = {"status": ReviewStatus.CANCELLED, "stage": TaskStatus.CANCELLED, "ending": ending, "note": "Why."}
+    return msgspec.structs.replace(known(stored()), **(own | fields))
+
+
+def test_a_repair_reads_back_with_what_it_repairs() -> None:
+    """A reason that says others are over names them, and reads back as itself."""
+    review = msgspec.structs.replace(REVIEW, evidence=(DROP, REPAIR))
+    assert known(task(review)).evidence == (DROP, REPAIR)
+
+
+@pytest.mark.parametrize("ending", Ending)
+def test_why_we_ended_a_review_reads_back(ending: Ending) -> None:
+    """A Task that we cancelled says why in words and as a code; one that a person cancelled has no code of ours."""
+    after = changed(stored(), ended(ending, evidence=()))
+    assert after["statusReason"]["text"] == "Why."
+    assert known(after).ending is ending
+    assert known(after | {"statusReason": {"text": "Not needed."}}).ending is None
+    assert known(after | {"status": "completed"}).ending is None
+
+
+def test_a_review_opens_again_with_its_new_ground() -> None:
+    """A Task that we ended is asked for again: status, due time and reasons are new, and nothing tells an end."""
+    gone = changed(stored(), ended(Ending.GROUND_LOST, evidence=()))
+    again = msgspec.structs.replace(REVIEW, evidence=(DROP,), due=OPENED + timedelta(days=40), stored="4711")
+    after = changed(gone, again)
+    assert (after["status"], "statusReason" in after) == ("requested", False)
+    assert after["restriction"]["period"]["end"] == "2026-03-13T22:30:00Z"
+    assert [e.key for e in known(after).evidence] == [DROP.key]
+
+
+def test_a_corrected_reason_keeps_the_stores_reference() -> None:
+    """A reason that is told anew says the new words in its old place, under the store's own id for the score."""
+    before = stored()
+    of_kind(before, "evidence")[0]["valueReference"]["reference"] = "Observation/99"
+    told = msgspec.structs.replace(known(before).evidence[0], sentence="PHQ-9 total is 11.")
+    after = changed(before, msgspec.structs.replace(known(before), evidence=(told,)))
+    [entry] = of_kind(after, "evidence")
+    assert entry["valueReference"]["display"].startswith("PHQ-9 total is 11.")
+    assert entry["valueReference"]["reference"] == "Observation/99"
+    assert "PHQ-9 total is 11." in after["description"]
+    assert "12" not in after["description"]
+
+
+@pytest.mark.parametrize("decision", Decision)
+def test_what_was_decided_is_read(decision: Decision) -> None:
+    """The decision in a Task's output is read by our code; other outputs say nothing."""
+    concept = {"coding": [{"system": ids.TERMS, "code": decision.value}]}
+    output = [
+        {"type": {"text": "letter"}, "valueString": "sent"},
+        {"type": {"coding": [{"system": ids.TERMS, "code": "decision"}]}, "valueCodeableConcept": concept},
+    ]
+    assert known(stored(status="completed", output=output)).decision is decision
+    assert known(stored(status="completed", output=output[:1])).decision is None

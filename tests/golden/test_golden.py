@@ -20,17 +20,14 @@ from fhir.resources.R4B import get_fhir_model_class
 
 from fhir_alliance.core.consent import ConsentPolicy, Datum, gate
 from fhir_alliance.core.model import Cleared, Instrument, MissingRule, Response, Review, Score
-from fhir_alliance.core.reviews import (
-    ReviewPolicy,
-    Setting,
-    plan_goal_review,
-)
+from fhir_alliance.core.reviews import Found, ReviewPolicy, Setting, plan_goal_reviews
 from fhir_alliance.core.rules import RuleSettings, evaluate, judged
 from fhir_alliance.core.safety_reviews import cancel_withdrawn, plan_safety_review
 from fhir_alliance.core.scoring import Scorer
 from fhir_alliance.fhir.inbound import Forms
 from fhir_alliance.fhir.observation import Emitter, panel_codes, read_score, withdrawn
 from fhir_alliance.fhir.task import changed_task, new_task, read_review
+from fhir_alliance.runs.agenda import load_agenda
 from fhir_alliance.runs.catalog import load_catalog
 from fhir_alliance.testing import response_json
 
@@ -103,8 +100,9 @@ def planned(history: Sequence[Score], reviews: Sequence[Review] = ()) -> Review:
     since = {ANNA: history[0].when}
     findings = evaluate(history, CATALOG.instruments, RuleSettings(), NOW, since)
     looked_for = judged(history, RuleSettings(), NOW, since)
-    review = plan_goal_review(SETTING, findings, None, reviews, looked_for, ReviewPolicy(), NOW)
-    assert review is not None
+    spoken = load_agenda().questions
+    findings = tuple(msgspec.structs.replace(f, agenda=spoken(f.agenda, "en")) for f in findings)
+    [review] = plan_goal_reviews(SETTING, Found(findings, looked_for), reviews, ReviewPolicy(), NOW)
     return review
 
 
