@@ -145,9 +145,9 @@ def measured(name: str, path: Path, out: Path) -> dict[str, float]:
     return found
 
 
-def least(name: str, path: Path, out: Path, count: int, runs: int) -> float:
-    """Return the least CPU per response in microseconds."""
-    return min(measured(name, path, out)["cpu_s"] for _ in range(runs)) / count * 1e6
+def cost(name: str, path: Path, out: Path, count: int) -> float:
+    """Return the CPU per response in microseconds."""
+    return measured(name, path, out)["cpu_s"] / count * 1e6
 
 
 def help_ratio() -> float:
@@ -171,9 +171,9 @@ def main(quick: bool) -> None:
         few, many = folder / "QuestionnaireResponse.few.ndjson", folder / "QuestionnaireResponse.many.ndjson"
         write_responses(few, 2_000)
         write_responses(many, 100_000)
-        plain = least("plain", few, out, 2_000, 3)
-        rounds = [(least("ours", many, out, 100_000, 1), least("decoding", many, out, 100_000, 1)) for _ in range(4)]
-        own, bare = min(o for o, _ in rounds), min(d for _, d in rounds)
+        jobs = (("ours", many, 100_000), ("decoding", many, 100_000), ("plain", few, 2_000))
+        rounds = [[cost(name, path, out, count) for name, path, count in jobs] for _ in range(6)]
+        own, bare, plain = (min(costs) for costs in zip(*rounds, strict=True))  # in turn: a busy machine is so to all
         print(f"per response: ours {own:.1f} us, decoding {bare:.1f} us, fhir.resources script {plain:.0f} us")
         print(f"scoring, times a fhir.resources script  {plain / own:6.1f}   (at least 30)")
         print(f"scoring, times decoding                 {own / bare:6.1f}   (at most 6)")

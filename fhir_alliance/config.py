@@ -93,6 +93,7 @@ class WriteSection(_Section):
     """What is written besides scores."""
 
     item_observations: bool = False
+    algorithms: bool = False
 
 
 class Config(_Section):
@@ -193,6 +194,9 @@ safety_due_hours = 24
 [write]
 # One Observation per answered item as well. Never for alliance forms.
 item_observations = false
+# Scores of diagnostic algorithms (PHQ-9: major or other depressive syndrome). A record that holds one can be read as a
+# diagnosis, which it is not. Turned off again, those already written stay as they are.
+algorithms = false
 
 [order]
 # Ask clients to answer forms: fhir-alliance order, or with every sync. A care plan's own timing for a form outranks

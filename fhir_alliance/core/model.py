@@ -200,6 +200,7 @@ class Scale(msgspec.Struct, frozen=True):
     change: what is published on change in it.
     coefficients, constant: of a linear score, what each item's points are multiplied by, and what is added.
     An expression is evaluated where the form is read; its value comes with the response (`Response.computed`).
+    on_request: written only where a site asks for it.
     """
 
     id: str
@@ -223,6 +224,7 @@ class Scale(msgspec.Struct, frozen=True):
     change: ChangeNumbers = ChangeNumbers()
     coefficients: dict[str, Number] = {}
     constant: Number = 0
+    on_request: bool = False
 
 
 class Family(StrEnum):

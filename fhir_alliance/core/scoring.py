@@ -41,15 +41,15 @@ class Scorer:
         A score without a value holds a `NoValue` with the reason.
         """
         form = cleared.form
-        instrument = self.instrument
+        name, version = self.instrument.id, self.instrument.version
         scores: list[Score] = []
         for plan in self.plans:
             value, answered, prorated, band = plan.evaluate(form.answers)
             scores.append(
                 Score(
-                    score_key(form.key, instrument.id, plan.scale_id, form.rater),
-                    instrument.id,
-                    instrument.version,
+                    score_key(form.key, name, plan.scale_id, form.rater),
+                    name,
+                    version,
                     plan.scale_id,
                     form.subject,
                     form.rater,

@@ -166,7 +166,7 @@ class FormReader:
         if wire.link_id in self.totals:
             value = _number(wire.answer[0]) if len(wire.answer) == 1 else None
             if value is not None:
-                read.totals.append((self.totals[wire.link_id], value))
+                read.totals += ((self.totals[wire.link_id], value),)
         elif wire.answer and wire.link_id not in self.unscored:
             read.fault(
                 "", "FA209", f'item "{_shown(wire.link_id)}" is not part of {self.instrument.id}.',
@@ -246,16 +246,16 @@ class Answers(msgspec.Struct, gc=False):
     """
 
     points: dict[str, Answer] = {}
-    totals: list[tuple[str, Number]] = []
+    totals: tuple[tuple[str, Number], ...] = ()
     remarks: tuple[str, ...] = ()
-    broken: set[str] = set()
+    broken: frozenset[str] = frozenset()
     goals: tuple[GoalRating, ...] = ()
     trouble: ParkItem | None = None
 
     def fault(self, link_id: str, code: str, message: str, hint: str) -> None:
         """Keep the first fault; remember which item cannot be trusted."""
         self.points.pop(link_id, None)
-        self.broken.add(link_id)
+        self.broken |= {link_id}
         self.trouble = self.trouble or ParkItem(code, message, hint)
 
     def remark(self, text: str) -> None:

@@ -110,15 +110,17 @@ class Forms:
         wire: WireResponse | PlainResponse | None = None
         try:
             wire = decode_response(line)
-            return self._read(wire, line, f"{place}:{number}" if number else place, now, base)
+            reading = self._read(wire, line, now, base)
         except ParkItem as fault:
-            reference = f"{place}:{number}" if number else place
-            if wire is not None and FHIR_ID.fullmatch(wire.id or ""):
-                reference = f"QuestionnaireResponse/{wire.id}"
+            known = wire is not None and FHIR_ID.fullmatch(wire.id or "")
             concern = self._concern_in_wreck(line, now, base)
-            return Parked(reference, fault.code, f"{fault.message} {fault.hint}".strip(), concern)
+            reading = _parked(f"QuestionnaireResponse/{wire.id}" if wire and known else "", fault, concern)
+        if isinstance(reading, Parked) and not reading.reference:
+            return msgspec.structs.replace(reading, reference=f"{place}:{number}" if number else place)
+        return reading
 
-    def _read(self, wire: WireResponse | PlainResponse, line: bytes, place: str, now: datetime, base: str) -> Reading:
+    def _read(self, wire: WireResponse | PlainResponse, line: bytes, now: datetime, base: str) -> Reading:
+        """Return what the response is; parked, it has a reference only where it has an id."""
         if wire.resource_type != "QuestionnaireResponse":
             raise ParkItem("FA204", "not a QuestionnaireResponse.", "Only QuestionnaireResponses are scored.")
         status = _STATUS.get(wire.status or "")
@@ -139,7 +141,7 @@ class Forms:
         try:
             subject = _subject(wire.subject, base)
         except ParkItem as fault:
-            return Parked(reference or place, fault.code, f"{fault.message} {fault.hint}")
+            return _parked(reference, fault, None)
         finished = status in _FINISHED
         encounter = local(wire.encounter.reference or "", base) if wire.encounter else ""
         try:
@@ -152,7 +154,7 @@ class Forms:
             if not finished:
                 return Skipped(reference, status, concern)
             assert trouble is not None  # noqa: S101 - narrows the type
-            return Parked(reference or place, trouble.code, f"{trouble.message} {trouble.hint}".strip(), concern)
+            return _parked(reference, trouble, concern)
         assert when is not None  # noqa: S101 - narrows the type
         form = _response(wire, reader, read, reference, key, status, subject, encounter, when, base)
         if reader.site is None or not reader.site.computation.rules:
@@ -199,6 +201,10 @@ class Forms:
         return _concern(reader, read, key, reference, subject, encounter, None, finished)
 
 
+def _parked(reference: str, fault: ParkItem, concern: Concern | None) -> Parked:
+    return Parked(reference, fault.code, f"{fault.message} {fault.hint}".strip(), concern)
+
+
 def moment(authored: str | None, now: datetime) -> datetime:
     """Return the moment that a FHIR dateTime names, to the day or finer, aware; raises ParkItem FA207.
 
@@ -224,7 +230,7 @@ def _response(
     wire: WireForm, reader: FormReader, read: Answers, reference: str, key: str, status: FormStatus,
     subject: str, encounter: str, when: datetime, base: str,
 ) -> Response:  # fmt: skip
-    source, author = _who(wire.source, wire, subject, base), _who(wire.author, wire, subject, base)
+    source, author = _who(wire.source, subject, base), _who(wire.author, subject, base)
     return Response(
         key,
         reference,
@@ -239,7 +245,7 @@ def _response(
         wire.authored or "",
         when,
         read.points,
-        tuple(read.totals),
+        read.totals,
         read.remarks,
         read.goals,
         _NOTHING,
@@ -247,13 +253,11 @@ def _response(
     )
 
 
-def _who(named: WireReference | None, wire: WireForm, subject: str, base: str) -> str:
+def _who(named: WireReference | None, subject: str, base: str) -> str:
     """Return a reference of this store; most forms name their client again, which needs no second look."""
     if named is None:
         return ""
-    if wire.subject is not None and named.reference == wire.subject.reference:
-        return subject
-    return local(named.reference or "", base)
+    return subject if named.reference == subject else local(named.reference or "", base)
 
 
 def _rater(instrument: Instrument, subject: str, source: str, author: str) -> Rater:
@@ -269,7 +273,11 @@ def _rater(instrument: Instrument, subject: str, source: str, author: str) -> Ra
 
 def _version(wire: WireForm) -> str:
     """Return the form's version, or "" where there is none; raises ParkItem FA204."""
-    version = (wire.meta.version_id or "") if wire.meta else ""
+    return _checked_version(wire.meta.version_id or "") if wire.meta else ""
+
+
+@lru_cache(maxsize=256)  # most forms have one of few versions
+def _checked_version(version: str) -> str:
     if version and FHIR_ID.fullmatch(version) is None:
         raise ParkItem("FA204", "the version is not a FHIR id.", "Export the record again.")
     return version

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 import orjson
@@ -44,10 +45,6 @@ _CATEGORY = {
     Family.OUTCOME: {"coding": [{"system": ids.US_CORE_CATEGORY, "code": "cognitive-status"}]},
     Family.ALLIANCE: {"coding": [{"system": ids.TERMS, "code": "therapeutic-alliance"}]},
 }
-
-
-def _fragment(value: Any) -> orjson.Fragment:
-    return orjson.Fragment(orjson.dumps(value))
 
 
 class _Opening:
@@ -107,7 +104,8 @@ class Emitter:
         """with_items: also one Observation per answered item; never for alliance forms."""
         self._instrument = instrument
         self._category = {
-            rater: _fragment([_SURVEY, _CATEGORY[instrument.family], _rated_by(rater)]) for rater in Rater
+            rater: _inner({"category": [_SURVEY, _CATEGORY[instrument.family], _rated_by(rater)]}).decode()
+            for rater in Rater
         }
         panel_code = {"coding": [coding(c) for c in panel_codes(instrument)], "text": instrument.title}
         self._panel = _Opening(meta=self._meta(ids.PANEL_PROFILE), code=panel_code)
@@ -126,7 +124,7 @@ class Emitter:
     def observations(self, cleared: Cleared, scores: Sequence[Score]) -> list[tuple[str, bytes]]:
         """Return key and JSON of each Observation: the panel first, then one per score."""
         form = cleared.form
-        head = b"," + orjson.dumps(self._head(form))[1:]  # closes the object that it is added to
+        head = self._head(form)
         bodies = [(score.key, self._score(head, form, score)) for score in scores]
         if self._items:
             bodies += self._item_observations(head, form)
@@ -136,22 +134,18 @@ class Emitter:
         bodies.insert(0, (key, panel))
         return bodies
 
-    def _head(self, form: Response) -> dict[str, Any]:
-        """Return what all Observations of a form share; encoded once."""
-        head: dict[str, Any] = {
-            "status": "amended" if form.status is _AMENDED else "final",
-            "category": self._category[form.rater],
-            "subject": {"reference": form.subject},
-            "effectiveDateTime": form.authored,
-            "derivedFrom": [_source(form)],
-        }
-        if form.encounter:
-            head["encounter"] = {"reference": form.encounter}
-        if len(form.authored) > 10:  # SDC: issued is when it was authored; an instant needs a time
-            head["issued"] = form.authored
-        if form.performer:
-            head["performer"] = [{"reference": form.performer}]
-        return head
+    def _head(self, form: Response) -> bytes:
+        """Return what all Observations of a form share; it closes the object that it is added to."""
+        status = "amended" if form.status is _AMENDED else "final"
+        authored = quoted(form.authored)
+        encounter = f',"encounter":{{"reference":{quoted(form.encounter)}}}' if form.encounter else ""
+        # SDC: issued is when it was authored; an instant needs a time
+        issued = f',"issued":{authored}' if len(form.authored) > 10 else ""
+        performer = f',"performer":[{{"reference":{quoted(form.performer)}}}]' if form.performer else ""
+        return (
+            f',"status":"{status}"{self._category[form.rater]},"subject":{{"reference":{quoted(form.subject)}}}'
+            f',"effectiveDateTime":{authored},"derivedFrom":[{_source(form)}]{encounter}{issued}{performer}}}'
+        ).encode()
 
     def _score(self, head: bytes, form: Response, score: Score) -> bytes:
         parts = self._scales[score.scale]
@@ -349,10 +343,13 @@ def _profile(scale: Scale) -> str:
     return ids.SCORE_PROFILE if scale.id == "total" else ids.SUBSCALE_PROFILE
 
 
-def _source(form: Response) -> dict[str, Any]:
+def _source(form: Response) -> str:
+    """Return the reference to the form's version that the scores rest on, as JSON."""
     if not form.reference:  # a form without an id can only be named by what its key derives from
-        return {"type": "QuestionnaireResponse", "identifier": {"system": ids.RESPONSE, "value": form.key}}
-    return {"reference": f"{form.reference}/_history/{form.version}" if form.version else form.reference}
+        identifier = f'{{"system":"{ids.RESPONSE}","value":{quoted(form.key)}}}'
+        return f'{{"type":"QuestionnaireResponse","identifier":{identifier}}}'
+    version = f"{form.reference}/_history/{form.version}" if form.version else form.reference
+    return f'{{"reference":{quoted(version)}}}'
 
 
 def _answered(score: Score) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import msgspec
 
 from fhir_alliance.core.conformance import Case, Problem, check
 from fhir_alliance.core.model import Code, Instrument
-from fhir_alliance.core.scoring import Scorer
 from fhir_alliance.errors import ParkItem, StopRun
 from fhir_alliance.fhir.questionnaire import check_questionnaire, publishable, read_items
 from fhir_alliance.fhir.wire import strict_json
@@ -25,7 +24,7 @@ DECLINED = Code("http://terminology.hl7.org/CodeSystem/data-absent-reason", "ask
 
 
 class Catalog:
-    """Instruments by id, with their Questionnaires; compiled scorers are kept.
+    """Instruments by id, with their Questionnaires.
 
     earlier: versions beside the current ones under which responses may still come, each with its Questionnaire.
     """
@@ -41,7 +40,6 @@ class Catalog:
         self.questionnaires = dict(questionnaires)
         self.earlier: tuple[Version, ...] = tuple(earlier)
         self._overlays = overlays
-        self._scorers: dict[str, Scorer] = {}
 
     def find(self, name: str) -> Instrument:
         """Return an instrument by id; raises StopRun FA101."""
@@ -50,12 +48,6 @@ class Catalog:
                 "FA101", f"there is no instrument {name!r}.", f"Known: {', '.join(sorted(self.instruments))}."
             )
         return self.instruments[name]
-
-    def scorer(self, name: str) -> Scorer:
-        """Return the compiled scorer of an instrument."""
-        if name not in self._scorers:
-            self._scorers[name] = Scorer(self.find(name))
-        return self._scorers[name]
 
     def valid_until(self, name: str) -> date | None:
         """Return the last day on which the site may use its wording of an instrument; None where it has none."""

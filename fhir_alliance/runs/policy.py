@@ -22,6 +22,7 @@ class Policy(msgspec.Struct, frozen=True):
     review: ReviewPolicy = ReviewPolicy()
     with_items: bool = False
     agenda: Agenda = msgspec.field(default_factory=load_agenda)
+    with_algorithms: bool = False
 
 
 def cadences_of(config: Config, catalog: Catalog) -> tuple[Cadence, ...]:
@@ -39,4 +40,5 @@ def policy_of(config: Config) -> Policy:
         ReviewPolicy(**config.review.model_dump(exclude={"agenda_folder"})),
         config.write.item_observations,
         load_agenda(config.review.agenda_folder),
+        config.write.algorithms,
     )

@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeAlias
 
+import msgspec
+
 from fhir_alliance.core.consent import ConsentRecord, Datum, gate
 from fhir_alliance.core.model import Cleared, Instrument, NoValue, Response, Score
 from fhir_alliance.core.scoring import Scorer
@@ -44,9 +46,9 @@ class Desk:
         self.forms = Forms(catalog.instruments, catalog.questionnaires, catalog.earlier)
         self._benches: dict[str, Bench] = {}
         for instrument, _ in catalog.earlier:
-            self._furnish(instrument, Scorer(instrument))
+            self._furnish(instrument)
         for name, instrument in catalog.instruments.items():
-            self._benches[name] = self._furnish(instrument, catalog.scorer(name))
+            self._benches[name] = self._furnish(instrument)
 
     @property
     def instruments(self) -> Mapping[str, Instrument]:
@@ -73,12 +75,14 @@ class Desk:
         for questionnaire in waiting:
             instrument = self.forms.learn(questionnaire, value_sets, code_systems)
             if instrument is not None and f"{instrument.id}|{instrument.version}" not in self._benches:
-                self._furnish(instrument, Scorer(instrument))
+                self._furnish(instrument)
 
-    def _furnish(self, instrument: Instrument, scorer: Scorer) -> Bench:
+    def _furnish(self, instrument: Instrument) -> Bench:
         has_codes = all(option.code.system for item in instrument.items for option in item.options)
-        emitter = Emitter(instrument, with_items=self.policy.with_items and has_codes)
-        bench = Bench(scorer, emitter, Datum.of(panel_codes(instrument)))
+        scales = tuple(scale for scale in instrument.scales if self.policy.with_algorithms or not scale.on_request)
+        asked = msgspec.structs.replace(instrument, scales=scales)
+        emitter = Emitter(asked, with_items=self.policy.with_items and has_codes)
+        bench = Bench(Scorer(asked), emitter, Datum.of(panel_codes(instrument)))
         self._benches[f"{instrument.id}|{instrument.version}"] = bench
         return bench
 
@@ -139,7 +143,7 @@ def score(
     out: Callable[[bytes], object],
     watch: Callable[[int], None] = lambda count: None,
 ) -> Summary:
-    """Return what was done; each Observation goes to `out` as one line of NDJSON.
+    """Return what was done; the Observations go to `out` as lines of NDJSON.
 
     consents: by subject, those that lie beside the responses.  now: aware.
     watch: told every thousand forms how many were read.
@@ -161,9 +165,8 @@ def score(
             summary.withheld += 1
             continue
         scores = bench.scorer.score(cleared)
-        for _, body in bench.emitter.observations(cleared, scores):
-            out(body)
-            out(b"\n")
+        out(b"\n".join([body for _, body in bench.emitter.observations(cleared, scores)]))
+        out(b"\n")
         count_scores(scores, summary)
     return summary
 

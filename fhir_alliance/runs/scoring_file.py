@@ -149,6 +149,7 @@ class ScalePart(_Strict):
     gate: tuple[str, ...] = ()
     table: dict[Decimal, Decimal] = {}
     change: ChangePart = ChangePart()
+    on_request: bool = False
 
     def noun(self) -> Scale:
         """Return the scale."""
@@ -172,6 +173,7 @@ class ScalePart(_Strict):
             self.gate,
             {whole(raw): whole(value) for raw, value in self.table.items()},
             self.change.noun(),
+            on_request=self.on_request,
         )
 
 

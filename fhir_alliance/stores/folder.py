@@ -22,11 +22,13 @@ import orjson
 from fhir_alliance.errors import ConsentUnreachable, ParkItem, StopRun
 from fhir_alliance.fhir.difference import Change, ChangeKind, Known
 from fhir_alliance.fhir.wire import strict_json
-from fhir_alliance.stores.files import replace_file
+from fhir_alliance.stores.files import BUFFER, replace_file
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.store import Page, Record, Written
 
 PAGE_SIZE: Final = 500
+# How most lines begin; there is no Bundle to look for in them.
+_FORM: Final = b'{"resourceType":"QuestionnaireResponse"'
 DERIVED: Final = ".fhir-alliance.ndjson"
 _TYPED_FILE = re.compile(r"([A-Z][A-Za-z]+)(\..+)?\.ndjson")
 _LOOKED_UP = frozenset(
@@ -264,7 +266,7 @@ def _records(path: Path) -> Iterator[Record]:
     if path.suffix == ".json":
         yield from whole_file(path.read_bytes(), path.name)
         return
-    with path.open("rb") as stream:
+    with path.open("rb", buffering=BUFFER) as stream:
         if path.suffix == ".ndjson":
             yield from numbered_lines(stream, path.name)
         else:
@@ -277,7 +279,7 @@ def numbered_lines(lines: Iterable[bytes], name: str) -> Iterator[Record]:
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
         line = line.strip()
-        if b'"Bundle"' in line:  # a line can hold a whole Bundle
+        if not line.startswith(_FORM) and b'"Bundle"' in line:  # a line can hold a whole Bundle
             yield from whole_file(line, f"{name}:{number}")
         elif line:
             yield Record(name, line, number)

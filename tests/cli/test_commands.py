@@ -89,7 +89,7 @@ def test_json_counts(run: Run, clinic: Clinic, words: str) -> None:
     numbers = [counts[name] for name in PROMISED - MAPS] + [n for name in MAPS for n in counts[name].values()]
     assert {type(number) for number in numbers} == {int}
     if words.startswith("sync"):
-        assert (counts["read"], counts["scored"], counts["created"]) == (2, 2, {"Observation": 6, "Task": 2})
+        assert (counts["read"], counts["scored"], counts["created"]) == (2, 2, {"Observation": 4, "Task": 2})
 
 
 def test_sync_writes_beside_and_changes_no_input(run: Run, clinic: Clinic) -> None:

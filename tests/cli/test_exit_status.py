@@ -112,7 +112,7 @@ def test_unknown_outcome(run: Run, ehr: responses.RequestsMock) -> None:
     ehr.post(EHR + "/", status=503, headers={"Retry-After": "0"})
     done = run("sync", "--store", EHR, "--json")
     assert done.exit_code == 21
-    assert json.loads(done.stdout)["unknown"] == 4
+    assert json.loads(done.stdout)["unknown"] == 3
     assert "outcome is not known" in done.stderr
 
 

@@ -16,7 +16,7 @@ from fhir_alliance.testing import response_json
 
 Site: TypeAlias = Any  # folder or server: see conftest.py
 ANNA, BEN = "Patient/anna", "Patient/ben"
-PER_FORM = 3  # of a PHQ-9: the panel, the total, the symptom count of its algorithm
+PER_FORM = 2  # of a PHQ-9: the panel and the total
 MILD, SEVERE = [1, 1, 1, 1, 1, 1, 1, 0, 0], [3, 3, 3, 3, 3, 3, 3, 2, 0]
 TREAT = [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"}]
 

@@ -22,7 +22,7 @@ from fhir_alliance.core.model import (
     Threshold,
     Wording,
 )
-from fhir_alliance.core.scoring import Plan
+from fhir_alliance.core.scoring import Plan, Scorer
 from fhir_alliance.runs.catalog import check_folder, load_cases, load_catalog, shipped
 from fhir_alliance.testing import make_instrument
 
@@ -68,7 +68,7 @@ def test_cases_cover_the_ends_and_a_gap(name: str) -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_case_is_reproduced_by_its_plan(name: str) -> None:
     """Each published or worked case gives the number, the reason for none, and the band that it states."""
-    scorer = load_catalog().scorer(name)
+    scorer = Scorer(load_catalog().find(name))
     plans: Mapping[str, Plan] = {plan.scale_id: plan for plan in scorer.plans}
     for case in load_cases(shipped("questionnaires") / name, scorer.instrument):
         for scale_id, expected in case.expect.items():

@@ -22,6 +22,7 @@ from filelock import FileLock
 
 from fhir_alliance.core.consent import ConsentPolicy, Datum, gate
 from fhir_alliance.core.model import Cleared, Instrument, Item, NoValue, Response
+from fhir_alliance.core.scoring import Scorer
 from fhir_alliance.fhir.inbound import Forms
 from fhir_alliance.fhir.questionnaire import calculated_items
 from fhir_alliance.runs.catalog import load_catalog
@@ -155,7 +156,7 @@ def fast_plan(instrument: Instrument, questionnaire: Mapping[str, Any], form: di
     assert isinstance(read, Response), read
     cleared = gate(read, (), ConsentPolicy(), Datum.of(()), NOW)
     assert isinstance(cleared, Cleared)
-    scores = {score.scale: score.value for score in CATALOG.scorer(instrument.id).score(cleared)}
+    scores = {score.scale: score.value for score in Scorer(instrument).score(cleared)}
     scale_of = {f"/{code.code}": scale.id for scale in instrument.scales for code in scale.codes}
     scale_of |= {f"{instrument.id}-{scale.id}": scale.id for scale in instrument.scales}
     values = {link_id: scores[scale_of[link_id]] for link_id in calculated_items(questionnaire)}

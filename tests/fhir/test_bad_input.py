@@ -123,7 +123,7 @@ def run(*lines: Any) -> tuple[Summary, list[dict[str, Any]]]:
     written: list[bytes] = []
     records = [Record("in.ndjson", body, number) for number, body in enumerate(bodies, start=1)]
     summary = score(records, DESK, {}, NOW, written.append)
-    return summary, [json.loads(body) for body in written if body != b"\n"]
+    return summary, [json.loads(line) for line in b"".join(written).splitlines()]
 
 
 MODIFIER = [{"url": "urn:not", "valueBoolean": True}]

@@ -91,12 +91,6 @@ def test_what_ships() -> None:
         assert instrument.url == f"https://fhir-alliance.org/fhir/Questionnaire/{name}"
 
 
-def test_a_scorer_is_compiled_once() -> None:
-    """Asking twice for a scorer gives the same one."""
-    catalog = load_catalog()
-    assert catalog.scorer("phq-9") is catalog.scorer("phq-9")
-
-
 def test_two_catalogs_share_nothing() -> None:
     """A change in one catalog's Questionnaire is not seen in another: there is no global state."""
     first, second = load_catalog(), load_catalog()

@@ -210,8 +210,18 @@ def test_scoring_again_gives_the_same(catalog: Catalog, tmp_path: Path) -> None:
 def test_items_are_written_on_request(catalog: Catalog, tmp_path: Path) -> None:
     """With item Observations switched on, each answered item is one more Observation."""
     form = response_json([1] * 9)
-    assert len(scored(catalog, tmp_path, form).observations) == 3
-    assert len(scored(catalog, tmp_path, policy=Policy(with_items=True)).observations) == 3 + 9
+    assert len(scored(catalog, tmp_path, form).observations) == 2
+    assert len(scored(catalog, tmp_path, policy=Policy(with_items=True)).observations) == 2 + 9
+
+
+def test_an_algorithm_is_written_on_request(catalog: Catalog, tmp_path: Path) -> None:
+    """A syndrome's name stands in the record only where the site asks for the algorithm's score."""
+    form = response_json([3] * 9)
+    silent = scored(catalog, tmp_path, form).observations
+    assert not any("syndrome" in json.dumps(observation) for observation in silent)
+    asked = scored(catalog, tmp_path, policy=Policy(with_algorithms=True)).observations
+    bands = [observation["interpretation"][0]["text"] for observation in asked[1:]]
+    assert bands == ["severe", "major depressive syndrome"]
 
 
 def test_a_watcher_is_told(catalog: Catalog, tmp_path: Path) -> None:
