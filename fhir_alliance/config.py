@@ -89,6 +89,13 @@ class OrderSection(_Section):
     form: tuple[OrderedForm, ...] = ()
 
 
+class AuditSection(_Section):
+    """Where every access to a client's data is kept. file: of the trail that is kept here."""
+
+    to: Literal["file", "server", "off"] = "file"
+    file: Path | None = None
+
+
 class WriteSection(_Section):
     """What is written besides scores."""
 
@@ -107,6 +114,7 @@ class Config(_Section):
     rules: RulesSection = RulesSection()
     review: ReviewSection = ReviewSection()
     write: WriteSection = WriteSection()
+    audit: AuditSection = AuditSection()
     order: OrderSection = OrderSection()
 
 
@@ -197,6 +205,14 @@ item_observations = false
 # Scores of diagnostic algorithms (PHQ-9: major or other depressive syndrome). A record that holds one can be read as a
 # diagnosis, which it is not. Turned off again, those already written stay as they are.
 algorithms = false
+
+[audit]
+# Who read or wrote what about which client, when, and by which consent decision; never an answer or a score.
+# "file": a local file, each line sealed by the next (fhir-alliance audit verify). "server": AuditEvents on the server,
+# and the file where it takes none. "off": kept nowhere.
+to = "file"
+# Default: audit.ndjson in the state folder.
+# file = "/var/lib/fhir-alliance/audit.ndjson"
 
 [order]
 # Ask clients to answer forms: fhir-alliance order, or with every sync. A care plan's own timing for a form outranks

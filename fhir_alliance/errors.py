@@ -23,6 +23,7 @@ class Exit(IntEnum):
     REFUSED = 22
     CONSENT_UNREACHABLE = 23
     SAFETY_WAITING = 24
+    AUDIT_BROKEN = 25
     LATER = 75
 
 
@@ -57,6 +58,12 @@ class ServerRefuses(StopRun):
     """The server cannot take what the command has to write."""
 
     exit = Exit.REFUSED
+
+
+class AuditBroken(StopRun):
+    """The audit file is not as this program wrote it."""
+
+    exit = Exit.AUDIT_BROKEN
 
 
 class RetryLater(AllianceError):

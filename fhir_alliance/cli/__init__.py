@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from fhir_alliance import __version__
+from fhir_alliance.cli.audit import audit
 from fhir_alliance.cli.change import change
 from fhir_alliance.cli.demo import demo
 from fhir_alliance.cli.init import init
@@ -26,7 +27,8 @@ from fhir_alliance.errors import AllianceError, Exit
 _EPILOG = """\b
 Exit status: 0 done; 1 internal error; 2 usage; 10 configuration; 11 authorisation;
 12 server unreachable; 20 done, some records parked; 21 done, some outcomes unknown;
-22 refused by the server; 23 consents unreachable, nothing shared; 75 another run
+22 refused by the server; 23 consents unreachable, nothing shared; 25 the audit file
+was changed; 75 another run
 holds the lease, or try later.
 
 \b
@@ -79,7 +81,7 @@ def program(ctx: click.Context, config: Path | None, verbose: bool) -> None:
     ctx.obj = config
 
 
-for command in (change, demo, init, instruments, order, publish, score, sync):
+for command in (audit, change, demo, init, instruments, order, publish, score, sync):
     program.add_command(command)
 
 

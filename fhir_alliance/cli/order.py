@@ -17,12 +17,15 @@ def order(ctx: click.Context, location: str, dry_run: bool, as_json: bool) -> No
     from datetime import UTC, datetime
 
     from fhir_alliance.cli.options import catalog_of, configuration, opened, report
+    from fhir_alliance.runs.audit import tell_of
     from fhir_alliance.runs.order import order as run
     from fhir_alliance.runs.policy import cadences_of
+    from fhir_alliance.stores.opening import state_folder
 
     config = configuration(ctx)
     catalog = catalog_of(config)
     with opened(location, config, dry_run=dry_run) as (store, journal):
         cadences = cadences_of(config, catalog)
-        summary = run(store, catalog, journal, cadences, datetime.now(UTC), dry_run=dry_run)
+        tell = tell_of(store, config.audit, state_folder(store, config))
+        summary = run(store, catalog, journal, cadences, datetime.now(UTC), dry_run=dry_run, tell=tell)
     report(ctx, summary, "Order", as_json=as_json, dry_run=dry_run)

@@ -26,6 +26,7 @@ def sync(ctx: click.Context, location: str, parked_file: Path | None, dry_run: b
     from datetime import UTC, datetime
 
     from fhir_alliance.cli.options import catalog_of, configuration, opened, progress, report
+    from fhir_alliance.runs.audit import tell_of
     from fhir_alliance.runs.order import order
     from fhir_alliance.runs.parked import write_parked
     from fhir_alliance.runs.policy import cadences_of, policy_of
@@ -37,9 +38,10 @@ def sync(ctx: click.Context, location: str, parked_file: Path | None, dry_run: b
     with opened(location, config, dry_run=dry_run) as (store, journal), progress("Syncing") as watch:
         catalog = catalog_of(config)
         now = datetime.now(UTC)
-        summary = run(store, catalog, journal, policy_of(config), now, dry_run=dry_run, watch=watch)
+        tell = tell_of(store, config.audit, state_folder(store, config))
+        summary = run(store, catalog, journal, policy_of(config), now, dry_run=dry_run, watch=watch, tell=tell)
         if config.order.with_sync:
-            summary.join(order(store, catalog, journal, cadences_of(config, catalog), now, dry_run=dry_run))
+            summary.join(order(store, catalog, journal, cadences_of(config, catalog), now, dry_run=dry_run, tell=tell))
         if not dry_run:
             beside = store.folder if isinstance(store, FolderStore) else state_folder(store, config)
             write_parked(parked_file or beside / "parked.ndjson", summary.parked)

@@ -10,10 +10,12 @@ from typing import Any, Final
 
 import msgspec
 
+from fhir_alliance.config import AuditSection
 from fhir_alliance.core.model import Review, ReviewStatus
 from fhir_alliance.core.rules import RuleSettings
 from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.task import read_review
+from fhir_alliance.runs.audit import tell_of
 from fhir_alliance.runs.catalog import load_catalog, shipped
 from fhir_alliance.runs.parked import write_parked
 from fhir_alliance.runs.policy import Policy
@@ -48,7 +50,8 @@ def demo(folder: Path) -> Told:
     journal = Journal(folder / ".fhir-alliance", store.name)
     try:
         published = publish(store, catalog, journal)
-        synced = sync(store, catalog, journal, Policy(rules=RULES), NOW)
+        tell = tell_of(store, AuditSection(), folder / ".fhir-alliance")
+        synced = sync(store, catalog, journal, Policy(rules=RULES), NOW, tell=tell)
         write_parked(folder / "parked.ndjson", synced.parked)
         subjects = [f"Patient/{patient['id']}" for patient in _read(folder, "Patient")]
         reviews = [read_review(task) for task in store.about("Task", subjects)]

@@ -21,6 +21,7 @@ from fhir_alliance.fhir.request import (
     request_identifier,
     wish_for_fewer,
 )
+from fhir_alliance.runs.audit import Tell, queried, untold, written
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.summary import Summary
 from fhir_alliance.runs.sync import planned
@@ -32,13 +33,14 @@ CLIENTS_AT_ONCE = 200
 
 def order(
     store: Store, catalog: Catalog, journal: Journal, cadences: Sequence[Cadence], now: datetime, *,
-    dry_run: bool = False,
+    dry_run: bool = False, tell: Tell = untold,
 ) -> Summary:  # fmt: skip
     """Return what was done so that every client in care is asked for the forms that are due; a second time nothing is.
 
-    cadences: of the clinic.  now: aware.
+    cadences: of the clinic.  now: aware.  tell: is told every access to a client's data.
     """
     summary = Summary()
+    tell = untold if dry_run else tell
     forms = Forms(catalog.instruments, catalog.questionnaires)
     canonicals = {name: f"{i.url}|{i.version}" for name, i in catalog.instruments.items()}
     urls = {instrument.url: name for name, instrument in catalog.instruments.items()}
@@ -46,6 +48,7 @@ def order(
     for start in range(0, len(clients), CLIENTS_AT_ONCE):
         page = clients[start : start + CLIENTS_AT_ONCE]
         subjects = [client.subject for client in page]
+        tell(queried(subjects, now))
         quiet = wish_for_fewer(store.about("Flag", subjects), store.base)
         tasks = {request_identifier(t): t for t in store.about("Task", subjects) if request_identifier(t)}
         requests = [r for t in tasks.values() if (r := read_request(t, urls, store.base)) is not None]
@@ -63,10 +66,11 @@ def order(
             summary.planned += changes
             summary.add(planned(changes))
         else:
-            written = store.put(changes, Known(tasks.values()), journal)
-            journal.settle({w.value for w in writes} - {w.value for w in written.unknown})
-            summary.add(written)
-            summary.refused += written.refused
+            became = store.put(changes, Known(tasks.values()), journal)
+            journal.settle({w.value for w in writes} - {w.value for w in became.unknown})
+            tell(written(changes, (), "", now))
+            summary.add(became)
+            summary.refused += became.refused
     if not dry_run:
         store.finish()
     return summary

@@ -13,6 +13,7 @@ from fhir_alliance.errors import AccessDenied, Unreachable
 from fhir_alliance.fhir.difference import Change, ChangeKind, difference
 from fhir_alliance.fhir.inbound import Parked, Skipped, Withdrawal
 from fhir_alliance.fhir.observation import observation_writes, rests_on, withdrawn
+from fhir_alliance.runs.audit import Tell, queried, untold, written
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.record import Record, consents_of
@@ -41,27 +42,31 @@ class Reading(NamedTuple):
 
 def sync(
     store: Store, catalog: Catalog, journal: Journal, policy: Policy, now: datetime, *,
-    dry_run: bool = False, watch: Callable[[int], None] = lambda count: None,
+    dry_run: bool = False, watch: Callable[[int], None] = lambda count: None, tell: Tell = untold,
 ) -> Summary:  # fmt: skip
     """Return what was done to bring the store to what it should say.
 
     now: aware; the run's clock.  watch: told after each page how many forms were read.
-    A dry run plans everything and sends nothing.
+    tell: is told every access to a client's data.  A dry run plans everything, sends nothing and tells nothing.
     """
     summary = Summary()
+    tell = untold if dry_run else tell
     desk = Desk(catalog, policy)
     learn(desk, store)
     again = {reference for reference, _, _ in journal.parked()}
     for page in store.responses(journal.bookmark(), again):
         reading = read_page(page, desk, store, now, summary)
+        tell(queried(_subjects(reading), now))
         record = Record(store, _subjects(reading), desk.instruments)
         turn = _Turn(store, record, journal, summary, now, dry_run)
-        turn.put(safety_tasks(reading.concerns, reading.withdrawals, record, policy, now, summary))
+        urgent = turn.put(safety_tasks(reading.concerns, reading.withdrawals, record, policy, now, summary))
+        tell(written(urgent, (), "", now))
         cleared = gate_all(reading.forms, store, desk, now, summary)
         scores, observations = score_all(cleared, desk, summary)
         voided = withdraw(reading.withdrawals, record, store.base)
         tasks = review_tasks(News(cleared, scores, voided), record, desk, now, summary)
-        turn.put([*observations, *voided, *tasks])
+        sent = turn.put([*observations, *voided, *tasks])
+        tell(written(sent, cleared, policy.consent.version, now))
         turn.settle(page, reading)
         watch(summary.read)
     if not dry_run:
@@ -167,19 +172,21 @@ class _Turn:
         self._unknown: set[str] = set()
         self._refused: list[Parked] = []
 
-    def put(self, writes: Sequence[Write]) -> None:
-        """Send what differs from what the store says."""
+    def put(self, writes: Sequence[Write]) -> list[Change]:
+        """Return what was sent because it differs from what the store says; what the store refused is left out."""
         changes, unchanged = difference(writes, self._record.known)
         self._summary.unchanged += unchanged
         if self._dry_run:
             self._summary.planned += changes
-            written = planned(changes)
+            became = planned(changes)
         else:
-            written = self._store.put(changes, self._record.known, self._journal)
-            self._journal.settle({write.value for write in writes} - {write.value for write in written.unknown})
-        self._summary.add(written)
-        self._unknown |= {write.value for write in written.unknown}
-        self._refused += [Parked(f"QuestionnaireResponse/{r.group}", r.code, r.reason) for r in written.refused]
+            became = self._store.put(changes, self._record.known, self._journal)
+            self._journal.settle({write.value for write in writes} - {write.value for write in became.unknown})
+        self._summary.add(became)
+        self._unknown |= {write.value for write in became.unknown}
+        self._refused += [Parked(f"QuestionnaireResponse/{r.group}", r.code, r.reason) for r in became.refused]
+        refused = {refusal.group for refusal in became.refused}
+        return [change for change in changes if change.write.group not in refused]
 
     def settle(self, page: Page, reading: Reading) -> None:
         """Keep what waits for a person; move the bookmark only where every outcome is known."""

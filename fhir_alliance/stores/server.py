@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgspec
 import orjson
 
-from fhir_alliance.errors import RetryLater, ServerRefuses, Unreachable
+from fhir_alliance.errors import AllianceError, RetryLater, ServerRefuses, Unreachable
 from fhir_alliance.fhir.difference import CANONICAL, Change, ChangeKind, Known
 from fhir_alliance.fhir.identifiers import urn
 from fhir_alliance.stores.http import Http, Reply, json_of
@@ -111,6 +111,19 @@ class ServerStore:
             journal.intend(Intent(c.write.value, c.write.type, c.write.system) for c in batch)
             self._transact(batch, known, journal, written)
         return written
+
+    def log(self, events: Sequence[bytes]) -> bool:
+        """Take AuditEvents, all of them or none."""
+        try:
+            return all(self._logged(events[at : at + ENTRIES]) for at in range(0, len(events), ENTRIES))
+        except AllianceError:
+            return False
+
+    def _logged(self, events: Sequence[bytes]) -> bool:
+        request = {"method": "POST", "url": "AuditEvent"}
+        entries = [{"resource": orjson.Fragment(event), "request": request} for event in events]
+        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+        return self._http.post("", orjson.dumps(bundle)).ok
 
     def finish(self) -> None:
         """Nothing is held back: a server's answer is its promise."""

@@ -76,6 +76,9 @@ class Store(Protocol):
     def put(self, changes: Sequence[Change], known: Known, journal: Journal) -> Written:
         """Write the changes, each group whole or not at all."""
 
+    def log(self, events: Sequence[bytes]) -> bool:
+        """Take AuditEvents; False where this store takes none, or nobody knows whether it did."""
+
     def finish(self) -> None:
         """Make everything durable."""
 
