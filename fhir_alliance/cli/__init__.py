@@ -20,6 +20,7 @@ from fhir_alliance.cli.init import init
 from fhir_alliance.cli.instruments import instruments
 from fhir_alliance.cli.order import order
 from fhir_alliance.cli.publish import publish
+from fhir_alliance.cli.rescore import rescore
 from fhir_alliance.cli.score import score
 from fhir_alliance.cli.sync import sync
 from fhir_alliance.errors import AllianceError, Exit
@@ -81,7 +82,7 @@ def program(ctx: click.Context, config: Path | None, verbose: bool) -> None:
     ctx.obj = config
 
 
-for command in (audit, change, demo, init, instruments, order, publish, score, sync):
+for command in (audit, change, demo, init, instruments, order, publish, rescore, score, sync):
     program.add_command(command)
 
 

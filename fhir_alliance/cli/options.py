@@ -100,9 +100,22 @@ def report(ctx: click.Context, summary: Summary, title: str, *, as_json: bool, d
     if dry_run:
         console.print(planned_table(summary_lines(summary)))
     console.print(summary_text(title, counts, dry_run=dry_run))
+    if summary.client and not as_json:
+        from fhir_alliance.runs.summary import EVERYBODY
+        from fhir_alliance.views.story import moves_table, story_text
+
+        if summary.client == EVERYBODY:
+            printed().print(moves_table(summary.moves()))
+        else:
+            printed().print(story_text(summary.client, summary.story, dry_run=dry_run))
     if as_json:
         click.echo(json.dumps(counts | ({"dry_run": True} if dry_run else {})))
     ctx.exit(int(summary.exit))
+
+
+def reference_of(client: str) -> str:
+    """Return a client as a reference: `anna` is Patient/anna."""
+    return f"Patient/{client}" if client and "/" not in client else client
 
 
 def summary_lines(summary: Summary) -> list[tuple[str, str, str]]:

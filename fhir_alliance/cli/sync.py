@@ -11,21 +11,28 @@ from fhir_alliance.cli.options import dry_run_option, json_option, store_option
 
 @click.command(
     epilog="\b\nExample:\n  fhir-alliance sync --store ./export\n"
-    "  fhir-alliance sync --store https://ehr.example/fhir --json"
+    "  fhir-alliance sync --store https://ehr.example/fhir --json\n"
+    "  fhir-alliance sync --store ./export --dry-run --explain Patient/anna"
 )
 @store_option
 @click.option(
     "--parked", "parked_file", type=click.Path(path_type=Path), metavar="FILE",
     help="Parked records with reasons, as NDJSON. Default: parked.ndjson in a folder store, else in the state folder.",
 )  # fmt: skip
+@click.option(
+    "--explain", "client", default="", metavar="CLIENT",
+    help="Tell what changes for one client (Patient/ID or ID): what was, what is, why. Prints scores.",
+)  # fmt: skip
 @dry_run_option
 @json_option
 @click.pass_context
-def sync(ctx: click.Context, location: str, parked_file: Path | None, dry_run: bool, as_json: bool) -> None:
+def sync(
+    ctx: click.Context, location: str, parked_file: Path | None, client: str, dry_run: bool, as_json: bool
+) -> None:
     """Pull responses, check consent, score them, write scores back and open the reviews that follow."""
     from datetime import UTC, datetime
 
-    from fhir_alliance.cli.options import catalog_of, configuration, opened, progress, report
+    from fhir_alliance.cli.options import catalog_of, configuration, opened, progress, reference_of, report
     from fhir_alliance.runs.audit import tell_of
     from fhir_alliance.runs.order import order
     from fhir_alliance.runs.parked import write_parked
@@ -39,7 +46,10 @@ def sync(ctx: click.Context, location: str, parked_file: Path | None, dry_run: b
         catalog = catalog_of(config)
         now = datetime.now(UTC)
         tell = tell_of(store, config.audit, state_folder(store, config))
-        summary = run(store, catalog, journal, policy_of(config), now, dry_run=dry_run, watch=watch, tell=tell)
+        summary = run(
+            store, catalog, journal, policy_of(config), now,
+            dry_run=dry_run, explain=reference_of(client), watch=watch, tell=tell,
+        )  # fmt: skip
         if config.order.with_sync:
             summary.join(order(store, catalog, journal, cadences_of(config, catalog), now, dry_run=dry_run, tell=tell))
         if not dry_run:

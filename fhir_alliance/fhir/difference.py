@@ -13,6 +13,7 @@ import orjson
 
 from fhir_alliance.core.model import Write, WriteMode
 
+SCORED_AGAIN: Final = "fhir_alliance, scored again"  # the author of a note
 CANONICAL: Final = "canonical"  # in place of an identifier system: the resource is known by its url
 
 # What makes an Observation another one. Servers add and normalise other elements as they like.
@@ -91,6 +92,7 @@ def _updated(write: Write, stored: Mapping[str, Any]) -> Change | None:
         return None
     wanted = orjson.loads(write.body)
     if write.type == "Observation":
+        _keep_reasons(wanted, stored)
         if write.mode is WriteMode.WITHDRAW:
             if stored.get("status") == "entered-in-error":
                 return None
@@ -104,6 +106,25 @@ def _updated(write: Write, stored: Mapping[str, Any]) -> Change | None:
     wanted["id"] = stored_id
     version = str((stored.get("meta") or {}).get("versionId", ""))
     return Change(msgspec.structs.replace(write, body=orjson.dumps(wanted)), ChangeKind.UPDATE, stored_id, version)
+
+
+def with_reason(change: Change, reason: str, when: str) -> Change:
+    """Return an Observation's change with the reason for which it was scored again; later runs keep it there.
+
+    when: the moment as FHIR writes it.
+    """
+    body = orjson.loads(change.write.body)
+    note = {"authorString": SCORED_AGAIN, "time": when, "text": reason}
+    body["note"] = [*body.get("note", ()), note]
+    return msgspec.structs.replace(change, write=msgspec.structs.replace(change.write, body=orjson.dumps(body)))
+
+
+def _keep_reasons(wanted: dict[str, Any], stored: Mapping[str, Any]) -> None:
+    """Take over the reasons for which an Observation was scored again: they are its history, not its content."""
+    reasons = [note for note in stored.get("note") or () if note.get("authorString") == SCORED_AGAIN]
+    kept = [reason for reason in reasons if reason not in wanted.get("note", ())]
+    if kept:
+        wanted["note"] = [*wanted.get("note", ()), *kept]
 
 
 def _says_the_same(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

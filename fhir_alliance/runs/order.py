@@ -24,7 +24,7 @@ from fhir_alliance.fhir.request import (
 from fhir_alliance.runs.audit import Tell, queried, untold, written
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.summary import Summary
-from fhir_alliance.runs.sync import planned
+from fhir_alliance.runs.turn import planned
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.store import Store
 

@@ -14,7 +14,7 @@ from fhir_alliance.fhir.publication import State, Step, form_steps, kept_step
 from fhir_alliance.fhir.terminology import code_systems
 from fhir_alliance.runs.catalog import Catalog, shipped
 from fhir_alliance.runs.summary import Summary
-from fhir_alliance.runs.sync import planned
+from fhir_alliance.runs.turn import planned
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.store import Store, Written
 

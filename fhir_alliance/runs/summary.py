@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
 
 from fhir_alliance.errors import Exit
-from fhir_alliance.fhir.difference import Change
+from fhir_alliance.fhir.difference import Change, Known
 from fhir_alliance.fhir.inbound import Parked
 from fhir_alliance.fhir.publication import Step
+from fhir_alliance.fhir.story import Passage, told
 from fhir_alliance.stores.store import Refusal, Written
+
+EVERYBODY: Final = "*"
 
 
 class Summary:
     """Counts of forms, and of resources by type. `unknown` counts writes whose outcome could not be learnt."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: str = "") -> None:
+        """client: whose changes are to be told, or EVERYBODY."""
         self.read = 0
         self.scored = 0
         self.unscorable = 0
@@ -34,6 +41,8 @@ class Summary:
         self.unchanged: Counter[str] = Counter()
         self.retired: Counter[str] = Counter()  # by publishing, which alone retires anything
         self.steps: list[Step] = []  # of publishing
+        self.client = client
+        self.story: list[Passage] = []
 
     def add(self, written: Written) -> None:
         """Count what became of a set of writes."""
@@ -41,6 +50,13 @@ class Summary:
         self.updated += written.updated
         self.unchanged += written.unchanged
         self.unknown += len(written.unknown)
+
+    def explain(self, changes: Iterable[Change], known: Known, base: str) -> None:
+        """Tell what these changes mean, where they are about the client who is asked for."""
+        for change in changes if self.client else ():
+            passage = told(change, known.by_value.get(change.write.value), base)
+            if passage is not None and self.client in (passage.subject, EVERYBODY):
+                self.story.append(passage)
 
     def join(self, other: Summary) -> None:
         """Count what another story of the same command has written."""
@@ -63,10 +79,21 @@ class Summary:
             "unfinished": self.unfinished,
             "withdrawn": self.withdrawn,
             "safety": self.safety,
+            **self._told(),
             "created": dict(sorted(self.created.items())),
             "updated": dict(sorted(self.updated.items())),
             "unchanged": dict(sorted((self.unchanged + Counter(Task=len(self.standing))).items())),
         }
+
+    def moves(self) -> Counter[tuple[str, str, str]]:
+        """Return how often which thing went from what to what, with nobody's name."""
+        return Counter((passage.what, passage.was, passage.now) for passage in self.story)
+
+    def _told(self) -> dict[str, Any]:
+        if self.client == EVERYBODY:
+            moved = sorted(self.moves().items())
+            return {"moves": [{"what": w, "was": a, "now": b, "count": n} for (w, a, b), n in moved]}
+        return {"story": [msgspec.to_builtins(passage) for passage in self.story]} if self.client else {}
 
     @property
     def exit(self) -> Exit:

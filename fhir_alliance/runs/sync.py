@@ -10,7 +10,6 @@ from fhir_alliance.core.consent import gate
 from fhir_alliance.core.model import Cleared, Response, Score, Write
 from fhir_alliance.core.safety import Concern
 from fhir_alliance.errors import AccessDenied, Unreachable
-from fhir_alliance.fhir.difference import Change, ChangeKind, difference
 from fhir_alliance.fhir.inbound import Parked, Skipped, Withdrawal
 from fhir_alliance.fhir.observation import observation_writes, rests_on, withdrawn
 from fhir_alliance.runs.audit import Tell, queried, untold, written
@@ -21,8 +20,9 @@ from fhir_alliance.runs.reviews import News, review_tasks
 from fhir_alliance.runs.safety import safety_tasks
 from fhir_alliance.runs.score import Desk, count_scores
 from fhir_alliance.runs.summary import Summary
+from fhir_alliance.runs.turn import Turn
 from fhir_alliance.stores.journal import Journal
-from fhir_alliance.stores.store import Page, Store, Written
+from fhir_alliance.stores.store import Page, Store
 
 _NO_ANSWER: Final = "FA402"
 
@@ -42,14 +42,15 @@ class Reading(NamedTuple):
 
 def sync(
     store: Store, catalog: Catalog, journal: Journal, policy: Policy, now: datetime, *,
-    dry_run: bool = False, watch: Callable[[int], None] = lambda count: None, tell: Tell = untold,
+    dry_run: bool = False, explain: str = "", watch: Callable[[int], None] = lambda count: None, tell: Tell = untold,
 ) -> Summary:  # fmt: skip
     """Return what was done to bring the store to what it should say.
 
     now: aware; the run's clock.  watch: told after each page how many forms were read.
+    explain: a client's reference, whose changes are told as a story.
     tell: is told every access to a client's data.  A dry run plans everything, sends nothing and tells nothing.
     """
-    summary = Summary()
+    summary = Summary(explain)
     tell = untold if dry_run else tell
     desk = Desk(catalog, policy)
     learn(desk, store)
@@ -58,7 +59,7 @@ def sync(
         reading = read_page(page, desk, store, now, summary)
         tell(queried(_subjects(reading), now))
         record = Record(store, _subjects(reading), desk.instruments)
-        turn = _Turn(store, record, journal, summary, now, dry_run)
+        turn = Turn(store, record, journal, summary, now, dry_run)
         urgent = turn.put(safety_tasks(reading.concerns, reading.withdrawals, record, policy, now, summary))
         tell(written(urgent, (), "", now))
         cleared = gate_all(reading.forms, store, desk, now, summary)
@@ -67,7 +68,7 @@ def sync(
         tasks = review_tasks(News(cleared, scores, voided), record, desk, now, summary)
         sent = turn.put([*observations, *voided, *tasks])
         tell(written(sent, cleared, policy.consent.version, now))
-        turn.settle(page, reading)
+        turn.settle(page.mark, reading.parked, reading.read)
         watch(summary.read)
     if not dry_run:
         store.finish()
@@ -159,51 +160,3 @@ def withdraw(withdrawals: Iterable[Withdrawal], record: Record, base: str) -> li
 def _subjects(reading: Reading) -> set[str]:
     named = [form.subject for form in reading.forms] + [concern.subject for concern in reading.concerns]
     return {*named, *(withdrawal.subject for withdrawal in reading.withdrawals if withdrawal.subject)}
-
-
-class _Turn:
-    """One page's writing: the difference, what became of it, and what the journal keeps of it."""
-
-    def __init__(
-        self, store: Store, record: Record, journal: Journal, summary: Summary, now: datetime, dry_run: bool
-    ) -> None:
-        self._store, self._record, self._journal = store, record, journal
-        self._summary, self._now, self._dry_run = summary, now, dry_run
-        self._unknown: set[str] = set()
-        self._refused: list[Parked] = []
-
-    def put(self, writes: Sequence[Write]) -> list[Change]:
-        """Return what was sent because it differs from what the store says; what the store refused is left out."""
-        changes, unchanged = difference(writes, self._record.known)
-        self._summary.unchanged += unchanged
-        if self._dry_run:
-            self._summary.planned += changes
-            became = planned(changes)
-        else:
-            became = self._store.put(changes, self._record.known, self._journal)
-            self._journal.settle({write.value for write in writes} - {write.value for write in became.unknown})
-        self._summary.add(became)
-        self._unknown |= {write.value for write in became.unknown}
-        self._refused += [Parked(f"QuestionnaireResponse/{r.group}", r.code, r.reason) for r in became.refused]
-        refused = {refusal.group for refusal in became.refused}
-        return [change for change in changes if change.write.group not in refused]
-
-    def settle(self, page: Page, reading: Reading) -> None:
-        """Keep what waits for a person; move the bookmark only where every outcome is known."""
-        self._summary.parked += self._refused
-        if self._dry_run:
-            return
-        parked = [(p.reference, p.code, p.reason) for p in (*reading.parked, *self._refused) if "/" in p.reference]
-        self._journal.park(parked, reading.read)
-        self._journal.settle(set(self._record.known.by_value) - self._unknown)  # it stands: an earlier run did write it
-        if not self._unknown and not self._summary.unknown:
-            self._journal.advance(page.mark, self._now)
-
-
-def planned(changes: Sequence[Change]) -> Written:
-    """Return the counts that sending these changes would give."""
-    written = Written()
-    for change in changes:
-        counter = written.created if change.kind is ChangeKind.CREATE else written.updated
-        counter[change.write.type] += 1
-    return written

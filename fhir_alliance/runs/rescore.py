@@ -1,0 +1,67 @@
+"""The story of scoring again, after an instrument or a rule was corrected: what was scored is scored anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from fhir_alliance.core.keys import PANEL, score_key
+from fhir_alliance.core.model import Response
+from fhir_alliance.runs.audit import Tell, queried, untold, written
+from fhir_alliance.runs.catalog import Catalog
+from fhir_alliance.runs.policy import Policy
+from fhir_alliance.runs.record import Record
+from fhir_alliance.runs.reviews import News, review_tasks
+from fhir_alliance.runs.score import Desk
+from fhir_alliance.runs.summary import EVERYBODY, Summary
+from fhir_alliance.runs.sync import gate_all, learn, score_all
+from fhir_alliance.runs.turn import Turn
+from fhir_alliance.stores.journal import Journal
+from fhir_alliance.stores.store import Page, Store
+
+
+def rescore(
+    store: Store, catalog: Catalog, journal: Journal, policy: Policy, now: datetime, *,
+    reason: str, instrument: str = "", explain: str = EVERYBODY, dry_run: bool = False,
+    watch: Callable[[int], None] = lambda count: None, tell: Tell = untold,
+) -> Summary:  # fmt: skip
+    """Return what was done to bring every score that stands to what today's rules give, and its reviews with it.
+
+    reason: stands as a note in each Observation that changes.  instrument: its id; empty for all.
+    explain: a client's reference, whose changes are told as a story; everybody's are counted by what they went from
+    and to.
+    Forms that were never scored are left to `sync`, and so is the bookmark. A second run changes nothing.
+    Raises StopRun FA101 for an instrument that is not known.
+    """
+    summary = Summary(explain)
+    tell = untold if dry_run else tell
+    desk = Desk(catalog, policy)
+    learn(desk, store)
+    wanted = catalog.find(instrument).id if instrument and instrument not in desk.instruments else instrument
+    for page in store.responses("", ()):
+        forms = _readable(page, desk, store, now, wanted)
+        tell(queried({form.subject for form in forms}, now))
+        record = Record(store, {form.subject for form in forms}, desk.instruments)
+        scored = [form for form in forms if _panel_key(form) in record.observations]
+        summary.read += len(scored)
+        cleared = gate_all(scored, store, desk, now, summary)
+        scores, observations = score_all(cleared, desk, summary)
+        turn = Turn(store, record, journal, summary, now, dry_run)
+        tasks = review_tasks(News(cleared, scores, ()), record, desk, now, summary)
+        tell(written(turn.put([*observations, *tasks], reason), cleared, policy.consent.version, now))
+        turn.settle("", (), ())
+        watch(summary.read)
+    if not dry_run:
+        store.finish()
+    return summary
+
+
+def _readable(page: Page, desk: Desk, store: Store, now: datetime, wanted: str) -> Sequence[Response]:
+    """Return the page's forms of the instrument, oldest first; what is parked, unfinished or withdrawn is sync's."""
+    read = (desk.forms.read(r.body, r.source, now, store.base, r.line) for r in page.records)
+    forms = [form for form in read if isinstance(form, Response) and wanted in ("", form.instrument)]
+    return sorted(forms, key=lambda form: (form.when, form.key))
+
+
+def _panel_key(form: Response) -> str:
+    return score_key(form.key, form.instrument, PANEL, form.rater)

@@ -1,0 +1,73 @@
+"""One page's writing: what differs from the store is sent, and the journal keeps what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from fhir_alliance.core.model import Write
+from fhir_alliance.fhir.difference import Change, ChangeKind, difference, with_reason
+from fhir_alliance.fhir.elements import instant
+from fhir_alliance.fhir.inbound import Parked
+from fhir_alliance.runs.record import Record
+from fhir_alliance.runs.summary import Summary
+from fhir_alliance.stores.journal import Journal
+from fhir_alliance.stores.store import Store, Written
+
+
+class Turn:
+    """One page's writing: the difference, what became of it, and what the journal keeps of it."""
+
+    def __init__(
+        self, store: Store, record: Record, journal: Journal, summary: Summary, now: datetime, dry_run: bool
+    ) -> None:
+        self._store, self._record, self._journal = store, record, journal
+        self._summary, self._now, self._dry_run = summary, now, dry_run
+        self._unknown: set[str] = set()
+        self._refused: list[Parked] = []
+
+    def put(self, writes: Sequence[Write], reason: str = "") -> list[Change]:
+        """Return what was sent because it differs from what the store says; what the store refused is left out.
+
+        reason: stands in the Observations that change, if given.
+        """
+        changes, unchanged = difference(writes, self._record.known)
+        self._summary.unchanged += unchanged
+        if reason:
+            told = instant(self._now)
+            changes = [with_reason(c, reason, told) if c.write.type == "Observation" else c for c in changes]
+        self._summary.explain(changes, self._record.known, self._store.base)
+        if self._dry_run:
+            self._summary.planned += changes
+            became = planned(changes)
+        else:
+            became = self._store.put(changes, self._record.known, self._journal)
+            self._journal.settle({write.value for write in writes} - {write.value for write in became.unknown})
+        self._summary.add(became)
+        self._unknown |= {write.value for write in became.unknown}
+        self._refused += [Parked(f"QuestionnaireResponse/{r.group}", r.code, r.reason) for r in became.refused]
+        refused = {refusal.group for refusal in became.refused}
+        return [change for change in changes if change.write.group not in refused]
+
+    def settle(self, mark: str, parked: Sequence[Parked], read: Sequence[str]) -> None:
+        """Keep what waits for a person; move the bookmark only where every outcome is known.
+
+        mark: of the page; empty leaves the bookmark.  read: references that no longer wait, unless parked again.
+        """
+        self._summary.parked += self._refused
+        if self._dry_run:
+            return
+        waiting = [(p.reference, p.code, p.reason) for p in (*parked, *self._refused) if "/" in p.reference]
+        self._journal.park(waiting, read)
+        self._journal.settle(set(self._record.known.by_value) - self._unknown)  # it stands: an earlier run did write it
+        if not self._unknown and not self._summary.unknown:
+            self._journal.advance(mark, self._now)
+
+
+def planned(changes: Sequence[Change]) -> Written:
+    """Return the counts that sending these changes would give."""
+    written = Written()
+    for change in changes:
+        counter = written.created if change.kind is ChangeKind.CREATE else written.updated
+        counter[change.write.type] += 1
+    return written
