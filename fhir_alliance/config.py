@@ -6,17 +6,22 @@ Unknown keys are errors, and secrets are only ever named by the path of a file.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fhir_alliance.errors import StopRun
 
 DEFAULT_FILE: Final = "fhir-alliance.toml"
 PREFIX: Final = "FHIR_ALLIANCE_"
+_RESERVED: Final = frozenset(
+    {"authorization", "proxy-authorization", "cookie", "host", "accept", "accept-encoding", "content-length"}
+)
 
 
 class _Section(BaseModel):
@@ -32,8 +37,46 @@ class StoreSection(_Section):
 class AuthSection(_Section):
     """How we show the server who we are."""
 
-    kind: Literal["none", "bearer"] = "none"
+    kind: Literal["none", "bearer", "client-secret", "smart-backend"] = "none"
     token_file: Path | None = None
+    client_id: str = ""
+    secret_file: Path | None = None
+    key_file: Path | None = None
+    key_id: str = ""
+    token_url: str = ""
+
+
+class HttpSection(_Section):
+    """How a server is spoken to. Seconds, requests a second, and hours as HH:MM-HH:MM."""
+
+    connect_s: float = Field(10.0, gt=0)
+    read_s: float = Field(120.0, gt=0)
+    total_s: float = Field(600.0, gt=0)
+    connections: int = Field(5, ge=1, le=5)
+    requests_per_s: float = Field(0.0, ge=0)
+    quiet_hours: str = Field("", pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$")
+    quiet_zone: str = ""
+    quiet_requests_per_s: float = Field(0.0, ge=0)
+    ca_file: Path | None = None
+    proxy: str = ""
+    headers: dict[str, str] = {}
+
+    @field_validator("quiet_zone")
+    @classmethod
+    def _is_zone(cls, value: str) -> str:
+        if value and value not in available_timezones():
+            raise ValueError("no IANA time zone, such as America/Chicago")
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _are_ours(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, content in value.items():
+            if not re.fullmatch(r"[A-Za-z0-9-]{1,60}", name) or not content.isprintable() or not content.isascii():
+                raise ValueError("a header is a name of letters and hyphens, and plain text")
+            if name.lower() in _RESERVED:
+                raise ValueError(f"{name} is set by the program; secrets go into files, see [auth]")
+        return value
 
 
 class StateSection(_Section):
@@ -108,6 +151,7 @@ class Config(_Section):
 
     store: StoreSection = StoreSection()
     auth: AuthSection = AuthSection()
+    http: HttpSection = HttpSection()
     state: StateSection = StateSection()
     instruments: InstrumentsSection = InstrumentsSection()
     consent: ConsentSection = ConsentSection()
@@ -162,9 +206,39 @@ TEMPLATE: Final = """\
 location = ""
 
 [auth]
-# kind = "none" or "bearer". A token is only ever read from a file that nobody else can read (chmod 600).
+# Who we are to a server: "none", "bearer", "client-secret" or "smart-backend". Secrets are only ever read from files
+# that nobody else can read (chmod 600); none stands here or on the command line.
 kind = "none"
+# bearer: a token that something else keeps fresh; the file is read again when the server refuses it.
 # token_file = "/run/secrets/fhir-token"
+# client-secret: client_id, and the secret in a file.
+# secret_file = "/run/secrets/fhir-client-secret"
+# smart-backend (SMART Backend Services, private_key_jwt with ES384 or RS384): client_id, and a key file made by
+# fhir-alliance keys new; the site registers what fhir-alliance keys jwks prints. A PEM file also needs key_id.
+# client_id = ""
+# key_file = "/var/lib/fhir-alliance/keys.json"
+# key_id = ""
+# Where tokens come from is asked of the server, and believed only on its own origin. Name it here if it is elsewhere.
+# token_url = "https://auth.example.org/token"
+
+[http]
+# Seconds to connect, between two bytes, and for all attempts at one request.
+connect_s = 10.0
+read_s = 120.0
+total_s = 600.0
+# Connections at once, at most five. Requests a second; 0: as fast as the server answers.
+connections = 5
+requests_per_s = 0.0
+# Hours, in the server's time zone, in which it is asked less, or (0) not at all: such a run ends with status 75, and
+# a safety answer that comes in meanwhile waits. A low rate is safer than none.
+quiet_hours = ""
+quiet_zone = ""
+quiet_requests_per_s = 0.0
+# A private certificate authority (PEM). A proxy is used only when it is named here, whatever the environment says.
+# ca_file = "/etc/ssl/hospital-ca.pem"
+proxy = ""
+# Headers that a vendor asks for with every request to the store; they go to no other origin, and hold no secrets.
+# headers = { Epic-Client-ID = "..." }
 
 [state]
 # The journal: bookmark, lease, parked records; no answers, no names. One folder for each store.

@@ -18,6 +18,7 @@ from fhir_alliance.cli.change import change
 from fhir_alliance.cli.demo import demo
 from fhir_alliance.cli.init import init
 from fhir_alliance.cli.instruments import instruments
+from fhir_alliance.cli.keys import keys
 from fhir_alliance.cli.order import order
 from fhir_alliance.cli.publish import publish
 from fhir_alliance.cli.rescore import rescore
@@ -82,7 +83,7 @@ def program(ctx: click.Context, config: Path | None, verbose: bool) -> None:
     ctx.obj = config
 
 
-for command in (audit, change, demo, init, instruments, order, publish, rescore, score, sync):
+for command in (audit, change, demo, init, instruments, keys, order, publish, rescore, score, sync):
     program.add_command(command)
 
 

@@ -55,10 +55,11 @@ def disclosures(ctx: click.Context, location: str, file: Path | None, patient: s
     """Print the accounting of disclosures of one client: who was shown or given what, supervisors included."""
     from fhir_alliance.cli.options import configuration, printed
     from fhir_alliance.runs.audit import disclosures as run
+    from fhir_alliance.runs.needs import DISCLOSING
     from fhir_alliance.stores.opening import open_store
     from fhir_alliance.views.audit import disclosure_objects, disclosures_table
 
-    store = open_store(location, configuration(ctx))
+    store = open_store(location, configuration(ctx), DISCLOSING)
     try:
         found = run(store, _trail(ctx, location, file), patient)
     finally:

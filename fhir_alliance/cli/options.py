@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fhir_alliance.runs.catalog import Catalog
     from fhir_alliance.runs.summary import Summary
     from fhir_alliance.stores.journal import Journal
+    from fhir_alliance.stores.scopes import Needs
     from fhir_alliance.stores.store import Store
 
 store_option = click.option(
@@ -47,12 +48,19 @@ def catalog_of(config: Config) -> Catalog:
 
 
 @contextmanager
-def opened(location: str, config: Config, *, dry_run: bool = False) -> Iterator[tuple[Store, Journal]]:
-    """Yield the store and its journal, with the lease held; a dry run holds no lease and leaves no trace."""
+def opened(
+    location: str, config: Config, needs: Needs | None = None, *, dry_run: bool = False
+) -> Iterator[tuple[Store, Journal]]:
+    """Yield the store and its journal, with the lease held; a dry run holds no lease and leaves no trace.
+
+    needs: what the command does there (runs/needs.py); a server is asked for these rights, or else for all.
+    """
+    from fhir_alliance.runs.needs import ALL, AUDITING
     from fhir_alliance.stores.journal import Journal
     from fhir_alliance.stores.opening import open_store, state_folder
 
-    store = open_store(location, config)
+    wanted = (needs or ALL).joined(AUDITING) if config.audit.to == "server" else needs or ALL
+    store = open_store(location, config, wanted.without_writes() if dry_run else wanted)
     folder = state_folder(store, config)
     try:
         journal = Journal.rehearsal(folder) if dry_run else Journal(folder, store.name)

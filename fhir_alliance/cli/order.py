@@ -18,13 +18,14 @@ def order(ctx: click.Context, location: str, dry_run: bool, as_json: bool) -> No
 
     from fhir_alliance.cli.options import catalog_of, configuration, opened, report
     from fhir_alliance.runs.audit import tell_of
+    from fhir_alliance.runs.needs import ORDERING
     from fhir_alliance.runs.order import order as run
     from fhir_alliance.runs.policy import cadences_of
     from fhir_alliance.stores.opening import state_folder
 
     config = configuration(ctx)
     catalog = catalog_of(config)
-    with opened(location, config, dry_run=dry_run) as (store, journal):
+    with opened(location, config, ORDERING, dry_run=dry_run) as (store, journal):
         cadences = cadences_of(config, catalog)
         tell = tell_of(store, config.audit, state_folder(store, config))
         summary = run(store, catalog, journal, cadences, datetime.now(UTC), dry_run=dry_run, tell=tell)

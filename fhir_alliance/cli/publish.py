@@ -21,12 +21,13 @@ def publish(ctx: click.Context, location: str, dry_run: bool, as_json: bool) -> 
     deleted.
     """
     from fhir_alliance.cli.options import catalog_of, configuration, messages, opened
+    from fhir_alliance.runs.needs import PUBLISHING
     from fhir_alliance.runs.publish import publish as run
     from fhir_alliance.runs.publish import stop_at_conflicts
     from fhir_alliance.views.publish import plan_table, publish_text
 
     config = configuration(ctx)
-    with opened(location, config, dry_run=dry_run) as (store, journal):
+    with opened(location, config, PUBLISHING, dry_run=dry_run) as (store, journal):
         summary = run(store, catalog_of(config), journal, dry_run=dry_run)
     counts = summary.as_object() | {"retired": dict(sorted(summary.retired.items()))}
     console = messages()

@@ -34,6 +34,7 @@ def sync(
 
     from fhir_alliance.cli.options import catalog_of, configuration, opened, progress, reference_of, report
     from fhir_alliance.runs.audit import tell_of
+    from fhir_alliance.runs.needs import ORDERING, SYNC
     from fhir_alliance.runs.order import order
     from fhir_alliance.runs.parked import write_parked
     from fhir_alliance.runs.policy import cadences_of, policy_of
@@ -42,7 +43,8 @@ def sync(
     from fhir_alliance.stores.opening import state_folder
 
     config = configuration(ctx)
-    with opened(location, config, dry_run=dry_run) as (store, journal), progress("Syncing") as watch:
+    needs = SYNC.joined(ORDERING) if config.order.with_sync else SYNC
+    with opened(location, config, needs, dry_run=dry_run) as (store, journal), progress("Syncing") as watch:
         catalog = catalog_of(config)
         now = datetime.now(UTC)
         tell = tell_of(store, config.audit, state_folder(store, config))

@@ -1,31 +1,46 @@
-"""HTTP to one FHIR server and nowhere else: one origin, no redirects, bounded bodies, bounded time."""
+"""HTTP to one FHIR server and nowhere else: one origin, bounded bodies, bounded time, patience where it helps."""
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urljoin, urlsplit
+from typing import Any, Final, Protocol
 
 import orjson
-import requests
 
 from fhir_alliance.errors import AccessDenied, RetryLater, StopRun, Unreachable
+from fhir_alliance.fhir.outcome import Meaning, issues_of, meaning_of
+from fhir_alliance.stores.exchange import Answer, Ask, Broken, Exchange, Fate, Limits, Way
+from fhir_alliance.stores.origin import NOWHERE, joined, origin_of
+from fhir_alliance.stores.patience import LONGEST_WAIT_S, Pace, back_off, to_the_next_minute, wait_asked
 
-TIMEOUT_S: Final = (10.0, 120.0)  # to connect, between bytes
-MAX_BODY: Final = 128 * 1024 * 1024  # decoded bytes; a page of 500 large forms is a tenth of it
 ATTEMPTS: Final = 4
-LONGEST_WAIT_S: Final = 30.0
+REDIRECTS: Final = 3
 _ISSUE_CODE = re.compile(r"[a-z-]{1,30}")  # anything else could be a patient's data
-_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_TOKEN = re.compile(r"[\x21-\x7e]+")
-_AGAIN = frozenset({408, 429, 502, 503, 504})
+
+
+class Auth(Protocol):
+    """Who we are to a server."""
+
+    def header(self) -> str:
+        """Return the value of the Authorization header, or "" for none."""
+
+    def renew(self) -> bool:
+        """Return whether asking again makes sense after the server refused what `header` gave."""
+
+
+class Open:
+    """No authorisation."""
+
+    def header(self) -> str:
+        """Return nothing to show."""
+        return ""
+
+    def renew(self) -> bool:
+        """Return that nothing can be renewed."""
+        return False
 
 
 class Reply:
@@ -42,51 +57,80 @@ class Reply:
         """Whether the server did what was asked."""
         return 200 <= self.status < 300
 
+    @property
+    def meaning(self) -> Meaning:
+        """What the answer means for us: what the server says of it comes before the status."""
+        return meaning_of(self.status, self.body)
+
     def problem(self) -> str:
         """Return what the server says is wrong, as issue codes only: diagnostics may quote a patient's data."""
-        try:
-            issues = orjson.loads(self.body).get("issue") or []
-            said = {issue.get("code") for issue in issues if isinstance(issue, dict)}
-            codes = sorted(code for code in said if isinstance(code, str) and _ISSUE_CODE.fullmatch(code))
-        except (ValueError, AttributeError, TypeError):
-            codes = []
+        said = {code for code, _ in issues_of(self.body)}
+        codes = sorted(code for code in said if _ISSUE_CODE.fullmatch(code))
         return f"HTTP {self.status}" + (f" ({', '.join(codes)})" if codes else "")
 
 
+class OutcomeUnknown(RetryLater):
+    """A write that must not be sent twice may have been done; whoever asked has to look before sending it again."""
+
+
 class Http:
-    """A session with one server.
+    """A session with one server."""
 
-    sleep: how to wait between attempts; given, so that tests need not.
-    """
+    def __init__(
+        self,
+        base: str,
+        auth: Auth | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        way: Way = Way(),  # noqa: B008 - frozen
+    ) -> None:
+        """base: the FHIR base address.  sleep: how to wait between attempts; given, so that tests need not.
 
-    def __init__(self, base: str, token_file: Path | None = None, sleep: Callable[[float], None] = time.sleep) -> None:
+        Raises StopRun FA117 (no address), FA119 (a token would travel where others can read it).
+        """
         self.base = base.rstrip("/")
-        self._origin = _origin(self.base)
-        if not self._origin[1]:
+        self._origin = origin_of(self.base)
+        if self._origin == NOWHERE:
             raise StopRun("FA117", "the store's address is none that a server can have.", "Write http(s)://host/fhir.")
+        if auth is not None and not isinstance(auth, Open) and not self._origin.is_private:
+            raise StopRun("FA119", "a token would travel unencrypted.", "Give the store's address with https.")
+        self._auth = auth or Open()
         self._sleep = sleep
-        self._session = requests.Session()
-        self._session.trust_env = False  # no proxy, no .netrc: a token goes where the configuration says
-        self._session.headers.update({"Accept": "application/fhir+json", "Cache-Control": "no-cache"})
-        if token_file is not None:
-            self._session.headers["Authorization"] = f"Bearer {_secret(token_file)}"
+        self._limits = limits
+        self.pace = Pace(sleep=sleep)
+        self._exchange = Exchange(limits, way)
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Reply:
         """Return the answer to a read; tried again while the server asks for patience."""
-        return self._patiently("GET", self.url(path), params=params)
+        return self._followed(Ask("GET", self.url(path), params=params))
+
+    def peek(self, path: str) -> Reply:
+        """Return the answer to a read that says nothing of who we are, whatever its status."""
+        return _reply(self._patiently(Ask("GET", self.url(path)), Open())[0])
 
     def post(self, path: str, body: bytes) -> Reply:
         """Return the answer to a write that is safe to repeat (conditional, or guarded by a version)."""
-        return self._patiently("POST", self.url(path), data=body)
+        return self.write("POST", path, body)
+
+    def write(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None = None, *, once: bool = False
+    ) -> Reply:
+        """Return the answer to a write.
+
+        once: it must not be sent twice; raises OutcomeUnknown FA414 where it may have been done.
+        """
+        said = {"Content-Type": "application/fhir+json", **(headers or {})}
+        ask = Ask(method, self.url(path), body=body, headers=said, is_repeatable=not once)
+        return self._admitted(*self._patiently(ask))
 
     def search(self, kind: str, params: Mapping[str, str]) -> Reply:
         """Return the first page of a search sent as a form, so that patient ids stay out of server logs."""
-        return self._patiently("POST", self.url(f"{kind}/_search"), form=params)
+        return self._admitted(*self._patiently(Ask("POST", self.url(f"{kind}/_search"), form=params)))
 
     def url(self, path: str) -> str:
         """Return the address of a path, or of a link that the server gave; refuses any other origin."""
-        url = path if _ABSOLUTE.match(path) else urljoin(self.base + "/", path)
-        if _origin(url) != self._origin:
+        url = joined(self.base + "/", path)
+        if origin_of(url) != self._origin:
             raise StopRun(
                 "FA401",
                 "the server points to another origin; nothing was sent there.",
@@ -96,54 +140,47 @@ class Http:
 
     def close(self) -> None:
         """Close all connections."""
-        self._session.close()
+        self._exchange.close()
 
-    def _patiently(
-        self, method: str, url: str, params: Mapping[str, str] | None = None, data: bytes | None = None,
-        form: Mapping[str, str] | None = None,
-    ) -> Reply:  # fmt: skip
-        is_lost = False
-        for attempt in range(1, ATTEMPTS + 1):
+    def _followed(self, ask: Ask) -> Reply:
+        """Return the answer to a read, through at most three redirects on the same origin."""
+        for _ in range(REDIRECTS + 1):
+            answer, is_lost = self._patiently(ask)
+            target = answer.headers.get("Location", "")
+            if answer.status not in (301, 302, 303, 307, 308) or not target:
+                return self._admitted(answer, is_lost)
+            ask = Ask("GET", joined(ask.url, target))
+            if origin_of(ask.url) != self._origin:
+                break
+        raise StopRun("FA405", "the server redirects; it was not followed.", "Set the address it redirects to.")
+
+    def _patiently(self, ask: Ask, auth: Auth | None = None) -> tuple[Answer, bool]:
+        """Return the answer, and whether an earlier attempt may have been done as well."""
+        effort = _Effort(ask, self._limits.total_s)
+        who = auth or self._auth
+        while True:
+            self.pace.take(datetime.now(UTC))
             try:
-                reply = self._once(method, url, params, data, form)
-            except requests.RequestException as error:
-                if attempt == ATTEMPTS:
-                    raise Unreachable(
-                        "FA402", f"{self._origin[1]} does not answer ({type(error).__name__}).", "Is the server up?"
-                    ) from None
-                self._sleep(0.5 * 2 ** (attempt - 1))
-                is_lost = True
-                continue
-            if reply.status not in _AGAIN:
-                reply.is_second = is_lost
-                return self._admitted(reply)
-            is_lost = is_lost or reply.status != 429
-            if attempt < ATTEMPTS:
-                self._sleep(_wait(reply.headers.get("Retry-After", ""), attempt))
-        raise RetryLater("FA403", f"the server asks for patience ({reply.problem()}).", "Run again later.")
+                answer = self._exchange.once(self._signed(ask, who), effort.left_s())
+            except Broken as broken:
+                wait = effort.after_break(broken, self._origin.host)
+            else:
+                if answer.status == 401 and effort.may_renew() and who.renew():
+                    continue
+                if meaning_of(answer.status, answer.body) is not Meaning.AGAIN:
+                    return answer, effort.is_lost
+                wait = effort.after_refusal(answer)
+            self._sleep(wait)
 
-    def _once(
-        self,
-        method: str,
-        url: str,
-        params: Mapping[str, str] | None,
-        data: bytes | None,
-        form: Mapping[str, str] | None,
-    ) -> Reply:
-        headers = {"Content-Type": "application/fhir+json"} if data is not None else None
-        with self._session.request(
-            method, url, params=params, data=data if form is None else form, headers=headers,
-            timeout=TIMEOUT_S, allow_redirects=False, stream=True,
-        ) as response:  # fmt: skip
-            body = bytearray()
-            for chunk in response.iter_content(65536):
-                body += chunk
-                if len(body) > MAX_BODY:
-                    raise StopRun("FA404", f"an answer is larger than {MAX_BODY} bytes.", "Ask for smaller pages.")
-            return Reply(response.status_code, bytes(body), response.headers)
+    def _signed(self, ask: Ask, who: Auth) -> Ask:
+        shown = who.header()
+        common = {"Accept": "application/fhir+json", "Cache-Control": "no-cache"}
+        signed = {"Authorization": shown} if shown else {}
+        return Ask(ask.method, ask.url, ask.params, ask.body, ask.form, {**common, **ask.headers, **signed})
 
-    def _admitted(self, reply: Reply) -> Reply:
-        if 300 <= reply.status < 400:
+    def _admitted(self, answer: Answer, is_lost: bool) -> Reply:
+        reply = _reply(answer, is_lost)
+        if 300 <= reply.status < 400 and reply.status != 304:
             raise StopRun("FA405", "the server redirects; it was not followed.", "Set the address it redirects to.")
         if reply.status in (401, 403):
             raise AccessDenied(
@@ -154,6 +191,59 @@ class Http:
         return reply
 
 
+class _Effort:
+    """The attempts at one request: how many, how long, and whether one of them may have been done."""
+
+    def __init__(self, ask: Ask, total_s: float) -> None:
+        self._ask = ask
+        self._end = time.monotonic() + total_s
+        self._attempt = 0
+        self._is_renewed = False
+        self.is_lost = False
+
+    def left_s(self) -> float:
+        """Return the seconds that are left for all attempts together."""
+        return max(1.0, self._end - time.monotonic())
+
+    def may_renew(self) -> bool:
+        """Return True once: a token may have ended while it was in use; a second refusal is meant."""
+        is_first, self._is_renewed = not self._is_renewed, True
+        return is_first
+
+    def after_break(self, broken: Broken, host: str) -> float:
+        """Return how long to wait after an exchange that broke off; raises where it is not to be repeated."""
+        self._attempt += 1
+        if broken.fate is Fate.UNKNOWN:
+            self._lose(f"{host} broke off ({broken.kind})")
+        if self._attempt == ATTEMPTS or self.left_s() <= 1.0:
+            raise Unreachable("FA402", f"{host} does not answer ({broken.kind}).", "Is the server up?")
+        return back_off(self._attempt)
+
+    def after_refusal(self, answer: Answer) -> float:
+        """Return how long to wait after an answer that asks for patience."""
+        self._attempt += 1
+        problem = _reply(answer).problem()
+        is_throttle = answer.status == 429
+        if not is_throttle:  # a gateway that gave up says nothing of the server behind it
+            self._lose(problem)
+        now = datetime.now(UTC)
+        asked = wait_asked(answer.headers, now)
+        if asked is not None:
+            wait = min(asked, LONGEST_WAIT_S)
+        elif is_throttle and "Retry-After" not in answer.headers:
+            wait = to_the_next_minute(now)
+        else:
+            wait = back_off(self._attempt)
+        if self._attempt == ATTEMPTS or wait > self.left_s():
+            raise RetryLater("FA403", f"the server asks for patience ({problem}).", "Run again later.")
+        return wait
+
+    def _lose(self, what: str) -> None:
+        self.is_lost = True
+        if not self._ask.is_repeatable:
+            raise OutcomeUnknown("FA414", f"a write may have been done ({what}).", "The next run looks for it.")
+
+
 def json_of(reply: Reply) -> Any:
     """Return the parsed body."""
     try:
@@ -162,46 +252,7 @@ def json_of(reply: Reply) -> Any:
         raise Unreachable("FA407", "the answer is not FHIR JSON.", "Is this a FHIR base address?") from None
 
 
-def _origin(url: str) -> tuple[str, str]:
-    """Return scheme and host with port; an address with user information is nobody's origin."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return ("", "")
-    if parts.username is not None or parts.scheme not in ("http", "https") or not parts.hostname:
-        return ("", "")
-    return (parts.scheme, f"{parts.hostname}:{port or (443 if parts.scheme == 'https' else 80)}")
-
-
-def _wait(asked: str, attempt: int) -> float:
-    """Return seconds to wait: what the server asks for where that is a sane number, else growing, never long."""
-    try:
-        seconds = float(asked)
-    except ValueError:
-        seconds = _seconds_until(asked)
-    return min(seconds if seconds >= 0 else 0.5 * 2 ** (attempt - 1), LONGEST_WAIT_S)
-
-
-def _seconds_until(asked: str) -> float:
-    """Return the seconds until an HTTP date, none where it has passed, and -1 for what is no date."""
-    try:
-        return max(0.0, (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return -1.0
-
-
-def _secret(path: Path) -> str:
-    """Return what a secret file holds; refuses one that others can read."""
-    try:
-        mode = stat.S_IMODE(os.stat(path).st_mode)
-        text = path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise StopRun("FA112", f"the secret file cannot be read ({error.strerror}).", "Check its path.") from None
-    except UnicodeDecodeError:
-        raise StopRun("FA112", "the secret file holds no token.", "It takes one line of plain characters.") from None
-    if mode & 0o077:
-        raise StopRun("FA113", "the secret file can be read by others.", "Run: chmod 600 on it.")
-    if _TOKEN.fullmatch(text) is None:
-        raise StopRun("FA112", "the secret file holds no token.", "It takes one line of plain characters.")
-    return text
+def _reply(answer: Answer, is_lost: bool = False) -> Reply:
+    reply = Reply(answer.status, answer.body, answer.headers)
+    reply.is_second = is_lost
+    return reply

@@ -1,29 +1,47 @@
-"""Opens the store that a person named, and finds the folder of its journal."""
+"""Opens the store that a person named, with who we are to it, and finds the folder of its journal."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import time
 from hashlib import sha256
 from pathlib import Path
 
-from fhir_alliance.config import Config
+from fhir_alliance.config import Config, HttpSection
 from fhir_alliance.errors import StopRun
 from fhir_alliance.stores.folder import FolderStore
+from fhir_alliance.stores.http import Http
+from fhir_alliance.stores.identity import authorised, limits_of, way_of
+from fhir_alliance.stores.patience import Pace, Quiet
+from fhir_alliance.stores.scopes import Needs
 from fhir_alliance.stores.server import ServerStore
 from fhir_alliance.stores.store import Store
 
 
-def open_store(location: str, config: Config) -> Store:
-    """Return the store at an http(s) base address or in a folder; raises StopRun FA114 where none is named."""
+def open_store(location: str, config: Config, needs: Needs = Needs()) -> Store:  # noqa: B008 - frozen
+    """Return the store at an http(s) base address or in a folder; raises StopRun FA114 where none is named.
+
+    needs: what the command does there; a server is asked for no further rights.
+    """
+    place = located(location, config)
+    return ServerStore(place, open_http(place, config, needs)) if is_address(place) else FolderStore(Path(place))
+
+
+def located(location: str, config: Config) -> str:
+    """Return the place that is named on the command line or in the configuration; raises StopRun FA114."""
     place = location or config.store.location
     if not place:
         raise StopRun("FA114", "no store is named.", "Give --store URL_OR_FOLDER, or [store] location.")
-    if not _is_address(place):
-        return FolderStore(Path(place))
-    if config.auth.kind == "bearer" and config.auth.token_file is None:
-        raise StopRun("FA115", "[auth] kind is bearer, but no token_file is named.", "Name the token's file.")
-    return ServerStore(place, config.auth.token_file if config.auth.kind == "bearer" else None)
+    return place
+
+
+def open_http(base: str, config: Config, needs: Needs) -> Http:
+    """Return a session with a server, as the configuration says. Nothing is sent yet, but key files are read."""
+    limits, way = limits_of(config.http), way_of(config.http)
+    http = Http(base, authorised(base, config, needs), limits=limits, way=way)
+    http.pace = _pace(config.http)
+    return http
 
 
 def state_folder(store: Store, config: Config, environment: Mapping[str, str] = os.environ) -> Path:
@@ -36,5 +54,14 @@ def state_folder(store: Store, config: Config, environment: Mapping[str, str] = 
     return home / "fhir-alliance" / sha256(store.name.encode()).hexdigest()[:16]
 
 
-def _is_address(place: str) -> bool:
+def is_address(place: str) -> bool:
+    """Return whether a place is a server's address and no folder."""
     return place.startswith(("http://", "https://"))
+
+
+def _pace(said: HttpSection) -> Pace:
+    if not said.quiet_hours:
+        return Pace(said.requests_per_s)
+    start, _, end = said.quiet_hours.partition("-")
+    hours = (time.fromisoformat(start), time.fromisoformat(end))
+    return Pace(said.requests_per_s, Quiet(*hours, said.quiet_zone, said.quiet_requests_per_s))

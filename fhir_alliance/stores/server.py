@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -51,9 +50,9 @@ class _Stub(msgspec.Struct, rename="camel"):
 class ServerStore:
     """Resources on a server."""
 
-    def __init__(self, base: str, token_file: Path | None = None) -> None:
-        """base: the FHIR base address.  token_file: holds a bearer token, if one is needed."""
-        self._http = Http(base, token_file)
+    def __init__(self, base: str, http: Http | None = None) -> None:
+        """base: the FHIR base address.  http: a session with it that is configured already."""
+        self._http = http or Http(base)
         self.base = self._http.base
         self.name = self.base
 

@@ -46,7 +46,7 @@ class Loopback:
                 loopback.requests.append(request)
                 status, content, headers = answer(request)
                 content = content if isinstance(content, bytes) else json.dumps(content).encode()
-                self.send_response(status)
+                (self.send_response_only if "Date" in headers else self.send_response)(status)
                 for name, value in ({"Content-Type": "application/fhir+json"} | headers).items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(content)))

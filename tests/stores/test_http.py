@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 import pytest
 
 from fhir_alliance.errors import AccessDenied, Exit, RetryLater, StopRun, Unreachable
-from fhir_alliance.stores import http
+from fhir_alliance.stores import exchange
+from fhir_alliance.stores.auth import BearerFile
 from fhir_alliance.stores.http import Http, Reply, json_of
 
 Serve: TypeAlias = Callable[..., Any]  # see conftest.py
@@ -45,7 +46,7 @@ def connect(token: Path, waits: list[float]) -> Iterator[Connect]:
     opened: list[Http] = []
 
     def connect(base: str) -> Http:
-        opened.append(Http(base, token, waits.append))
+        opened.append(Http(base, BearerFile(token), waits.append))
         return opened[-1]
 
     yield connect
@@ -53,13 +54,39 @@ def connect(token: Path, waits: list[float]) -> Iterator[Connect]:
         session.close()
 
 
-@pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 502, 503, 504])
 def test_it_waits_longer_each_time_and_goes_on(serve: Serve, connect: Connect, waits: list[float], status: int) -> None:
     """A server that asks for patience three times is asked four times, with growing pauses, and then is heard."""
     server = serve((status, {}, {}), (status, {}, {}), (status, {}, {}), OK)
     assert connect(server.base).get("Patient").ok
     assert len(server.requests) == 4
     assert waits == [0.5, 1.0, 2.0]
+
+
+def test_a_throttle_that_does_not_say_how_long(serve: Serve, connect: Connect, waits: list[float]) -> None:
+    """Row 37: a server that counts calls by the minute, and says nothing of it, is left alone until the next one."""
+    assert connect(serve((429, {}, {}), OK).base).get("Patient").ok
+    [waited] = waits
+    assert waited == pytest.approx(60 - datetime.now(UTC).second, abs=2) or waited > 58
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"x-ms-retry-after-ms": "1250", "Retry-After": "2"}, 1.25),
+        ({"x-ms-retry-after-ms": "x", "Retry-After": "2"}, 2),
+        ({"RateLimit": '"default";r=0;t=7'}, 7),
+        ({"RateLimit": "limit=10, remaining=0, reset=9"}, 9),
+        ({"RateLimit-Reset": "4"}, 4),
+        ({"RateLimit": '"default";r=0', "Retry-After": "3"}, 3),
+    ],
+)
+def test_other_ways_to_ask_for_patience(
+    serve: Serve, connect: Connect, waits: list[float], headers: dict[str, str], expected: float
+) -> None:
+    """Azure's milliseconds, which are the more exact, and the RateLimit headers are honoured as well."""
+    assert connect(serve((429, {}, headers), OK).base).get("Patient").ok
+    assert waits == [expected]
 
 
 def test_patience_ends(serve: Serve, connect: Connect) -> None:
@@ -208,7 +235,7 @@ def test_an_answer_that_is_not_json(serve: Serve, connect: Connect, body: bytes)
 
 def test_a_body_without_end(serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """What matters is the size after unpacking: a small answer that unpacks to more than the limit is refused."""
-    monkeypatch.setattr(http, "MAX_BODY", 1024 * 1024)
+    monkeypatch.setattr(exchange, "MAX_BODY", 1024 * 1024)
     bomb = gzip.compress(b" " * 16 * 1024 * 1024)
     assert len(bomb) < 64 * 1024
     headers = {"Content-Encoding": "gzip"}

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from fhir_alliance.errors import StopRun
+from fhir_alliance.stores.auth import BearerFile
 from fhir_alliance.stores.http import Http
 
 Serve: TypeAlias = Callable[..., Any]  # see conftest.py
@@ -32,7 +33,7 @@ def test_a_token_from_a_private_file(serve: Serve, token: Path, mode: int) -> No
     """A token is read without its newline from a file that only we can read."""
     token.chmod(mode)
     server = serve(OK)
-    session = Http(server.base, token)
+    session = Http(server.base, BearerFile(token))
     session.get("Patient")
     session.close()
     assert server.requests[0].headers["Authorization"] == f"Bearer {TOKEN}"
@@ -43,7 +44,7 @@ def test_a_token_that_others_can_read(token: Path, mode: int) -> None:
     """A secret file that is open to anybody else is refused."""
     token.chmod(mode)
     with pytest.raises(StopRun, match="FA113"):
-        Http("https://ehr.example/fhir", token)
+        BearerFile(token)
 
 
 @pytest.mark.parametrize("text", [b"", b"\n", b"two\nlines", b"\xff\xfe", "tök\u2028en".encode()])
@@ -51,14 +52,14 @@ def test_a_file_that_holds_no_token(token: Path, text: bytes) -> None:
     """A file that cannot be a token is a fault of the configuration, and what it holds is not told."""
     token.write_bytes(text)
     with pytest.raises(StopRun) as told:
-        Http("https://ehr.example/fhir", token)
+        BearerFile(token)
     assert "two" not in str(told.value)
 
 
 def test_no_token_file(tmp_path: Path) -> None:
     """A token file that is not there is a fault of the configuration."""
     with pytest.raises(StopRun, match="FA112"):
-        Http("https://ehr.example/fhir", tmp_path / "none")
+        BearerFile(tmp_path / "none")
 
 
 @pytest.mark.parametrize("with_token", [True, False])
@@ -73,7 +74,7 @@ def test_the_environment_changes_nothing(
         monkeypatch.delenv(name)
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password other\n", encoding="utf-8")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    session = Http(server.base, token if with_token else None)
+    session = Http(server.base, BearerFile(token) if with_token else None)
     assert session.get("Patient").ok
     session.close()
     assert proxy.requests == []

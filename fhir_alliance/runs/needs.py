@@ -1,0 +1,27 @@
+"""What each command does with a store, by resource type: a server is asked for these rights and no others."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Final
+
+from fhir_alliance.runs.publish import ORDER as PUBLISHED
+from fhir_alliance.stores.scopes import Needs, of
+
+SYNC: Final = Needs(
+    reads=of(
+        "QuestionnaireResponse", "Questionnaire", "Observation", "Task", "Consent", "Goal", "CarePlan", "CareTeam",
+        "Encounter",
+    ),
+    writes=of("Observation", "Task"),
+    reads_if_allowed=of("ValueSet", "CodeSystem"),  # without them, the forms that need them are parked
+)  # fmt: skip
+ORDERING: Final = Needs(
+    reads=of("QuestionnaireResponse", "Task", "EpisodeOfCare", "CarePlan", "Flag"),
+    writes=of("Task"),
+)
+PUBLISHING: Final = Needs(reads=of(*PUBLISHED), writes=of(*PUBLISHED))
+LOOKING: Final = SYNC.without_writes()
+AUDITING: Final = Needs(writes_if_allowed=of("AuditEvent"))  # where a server takes none, the trail is kept here
+DISCLOSING: Final = Needs(reads=of("AuditEvent"))
+ALL: Final = reduce(Needs.joined, (SYNC, ORDERING, PUBLISHING))
