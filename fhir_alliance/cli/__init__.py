@@ -23,6 +23,7 @@ from fhir_alliance.cli.order import order
 from fhir_alliance.cli.publish import publish
 from fhir_alliance.cli.rescore import rescore
 from fhir_alliance.cli.score import score
+from fhir_alliance.cli.show import show
 from fhir_alliance.cli.sync import sync
 from fhir_alliance.errors import AllianceError, Exit
 
@@ -83,7 +84,7 @@ def program(ctx: click.Context, config: Path | None, verbose: bool) -> None:
     ctx.obj = config
 
 
-for command in (audit, change, demo, init, instruments, keys, order, publish, rescore, score, sync):
+for command in (audit, change, demo, init, instruments, keys, order, publish, rescore, score, show, sync):
     program.add_command(command)
 
 

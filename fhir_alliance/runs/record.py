@@ -13,6 +13,7 @@ from fhir_alliance.errors import AllianceError, ConsentUnreachable
 from fhir_alliance.fhir.consent import read_consent
 from fhir_alliance.fhir.difference import Known
 from fhir_alliance.fhir.elements import is_shaped
+from fhir_alliance.fhir.identifiers import local
 from fhir_alliance.fhir.observation import read_score, score_identifier
 from fhir_alliance.fhir.setting import setting_of
 from fhir_alliance.fhir.task import read_review, review_identifier
@@ -59,6 +60,17 @@ class Record:
             for subject in self._subjects
         }
 
+    def goals(self, subject: str) -> list[Mapping[str, Any]]:
+        """Return a client's Goals."""
+        return self._about["Goal"].get(subject, [])
+
+    def sessions(self) -> dict[str, Mapping[str, Any]]:
+        """Return, by a score's key, the Encounter in which its form was answered, where the store holds it."""
+        named = {key: _encounter(resource, self._store.base) for key, resource in self.observations.items()}
+        held = self._store.named("Encounter", set(named.values()) - {""})
+        found = {f"Encounter/{r.get('id')}": r for r in held if is_shaped(r)}
+        return {key: found[reference] for key, reference in named.items() if reference in found}
+
 
 def consents_of(store: Store, subjects: Collection[str]) -> dict[str, list[ConsentRecord]]:
     """Return the Consents of each client; all of them or none: raises ConsentUnreachable FA302."""
@@ -93,6 +105,10 @@ def changed_since(scores: Iterable[Score]) -> dict[str, datetime]:
     for score in scores:
         since[score.subject] = min(score.when, since.get(score.subject, score.when))
     return since
+
+
+def _encounter(observation: Mapping[str, Any], base: str) -> str:
+    return local(str((observation.get("encounter") or {}).get("reference", "")), base)
 
 
 def _latest(resources: Iterable[Mapping[str, Any]], key: Any) -> dict[str, Mapping[str, Any]]:

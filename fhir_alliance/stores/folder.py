@@ -75,7 +75,7 @@ class FolderStore:
 
     def named(self, kind: str, references: Collection[str]) -> list[Mapping[str, Any]]:
         """Return resources by reference."""
-        return self._opened().named(kind, references)
+        return self._opened(kind).named(kind, references)
 
     def canonicals(self, kind: str, urls: Collection[str]) -> list[Mapping[str, Any]]:
         """Return Questionnaires and the like by url."""

@@ -35,8 +35,7 @@ def days(first: date, last: date) -> list[date]:
         return [first + timedelta(days=count) for count in range(0, length + 1, step)]
     each = 1 if length <= 400 else 3 if length <= 1200 else 12
     months = range(first.year * 12 + first.month, last.year * 12 + last.month)
-    starts = [date(month // 12, month % 12 + 1, 1) for month in months if month % each == 0]
-    return starts or [first]
+    return [first, *(date(month // 12, month % 12 + 1, 1) for month in months if month % each == 0)]
 
 
 def day_words(day: date, first: date) -> str:
@@ -44,6 +43,11 @@ def day_words(day: date, first: date) -> str:
     is_month = day.day == 1
     year = f" {day.year}" if day == first or (is_month and day.month == 1) else ""
     return f"{day:%b}{year}" if is_month else f"{day.day} {day:%b}{year}"
+
+
+def whole_day(day: date) -> str:
+    """Return a day in words."""
+    return f"{day.day} {day:%B %Y}"
 
 
 def value_axis(span: Span, left: float, right: float, values: Sequence[Number]) -> Fragment:

@@ -16,8 +16,11 @@ from htpy import Element, Node
 LETTER: Final = 0.56
 SMALL: Final = 12
 
-# XML 1.0 forbids these even when escaped; a name or a goal may hold them.
-_FORBIDDEN: Final = dict.fromkeys([*range(0x20), 0x7F, *range(0xD800, 0xE000), 0xFFFE, 0xFFFF], " ")
+# XML 1.0 forbids control characters even when escaped, and a terminal obeys them; the marks of direction (Unicode
+# UAX 9) would let a name turn the text around it. A name or a goal may hold any of them.
+_CONTROLS: Final = (range(0x20), range(0x7F, 0xA0), range(0x202A, 0x202F), range(0x2066, 0x206A))
+_NO_XML: Final = (range(0xD800, 0xE000), range(0xFFFE, 0x10000))
+_FORBIDDEN: Final = {code: " " for codes in (*_CONTROLS, *_NO_XML) for code in codes}
 
 
 class Shape(StrEnum):
@@ -52,7 +55,7 @@ def number(value: float) -> str:
 
 
 def legible(text: str) -> str:
-    """Return a text without the characters that no XML document may hold."""
+    """Return a text without the characters that no XML document may hold and no terminal should be sent."""
     return text.translate(_FORBIDDEN)
 
 
@@ -83,7 +86,7 @@ def box(corner: tuple[float, float], size: tuple[float, float], kind: str, radiu
 
 def words(place: tuple[float, float], text: str, kind: str = "", anchor: str = "start") -> Element:
     """Return a text at a place. anchor: start, middle or end."""
-    return element("text", kind, legible(text), x=place[0], y=place[1], text_anchor=anchor)
+    return element("text", kind, text, x=place[0], y=place[1], text_anchor=anchor)
 
 
 def joined(places: Sequence[tuple[float, float]], kind: str) -> Element:

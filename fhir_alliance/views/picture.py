@@ -79,15 +79,15 @@ class Picture(msgspec.Struct, frozen=True):
                 "height": str(height),
             }
         )[
-            element("title", children=legible(self.title), id=title),
-            element("desc", children=legible(self.description), id=description),
+            element("title", children=self.title, id=title),
+            element("desc", children=self.description, id=description),
             Element("style")[style] if style else None,
             self.drawn.marks,
         ]
 
     def standalone(self) -> str:
         """Return an SVG file that needs nothing else: no font, script or address."""
-        return f"{self.element(COLOURS + PICTURES)}\n"
+        return legible(str(self.element(COLOURS + PICTURES))) + "\n"
 
 
 def counted(count: Count) -> str:

@@ -185,3 +185,12 @@ def test_looking_up(tmp_path: Path) -> None:
     assert store.canonicals("ValueSet", ()) == store.canonicals("ValueSet", [profile["url"]]) == [profile]
     assert store.canonicals("ValueSet", ["https://example.org/none"]) == []
     store.close()
+
+
+@pytest.mark.parametrize("kind", ["Patient", "Location"])
+def test_any_type_is_found_by_reference(tmp_path: Path, kind: str) -> None:
+    """A resource is found by its reference also where it is of a type that is seldom looked up."""
+    (tmp_path / f"{kind}.ndjson").write_text(json.dumps({"resourceType": kind, "id": "x"}) + "\n")
+    store = FolderStore(tmp_path)
+    assert [resource["id"] for resource in store.named(kind, [f"{kind}/x"])] == ["x"]
+    store.close()
