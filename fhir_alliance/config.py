@@ -96,6 +96,7 @@ class ConsentSection(_Section):
     """What happens where no Consent speaks."""
 
     default: Literal["permit", "deny"] = "permit"
+    part2_programs: tuple[str, ...] = ()
 
 
 class RulesSection(_Section):
@@ -253,6 +254,9 @@ overlays = []
 [consent]
 # What happens where no Consent of the client speaks: "permit" (treatment in the own record) or "deny" (opt-in).
 default = "permit"
+# Organizations that are programs under 42 CFR Part 2 (substance use disorder treatment), as "Organization/ID"; "*"
+# where the whole site is one. Their scores are labelled 42CFRPart2, and leave the program by a Consent only.
+part2_programs = []
 
 [rules]
 # Scores older than this many days are history, not news: set it before the first sync of an old record. 0: no limit.

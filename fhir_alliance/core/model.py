@@ -94,6 +94,7 @@ class Item(msgspec.Struct, frozen=True):
     low, high: the smallest and largest number of points an answer can be worth.
     codes: the item's own codes (LOINC where one exists); a response may use them as linkIds.
     repeats: several answers may be ticked; their points add up.
+    labels: security labels of its answers, beside those of the instrument.
     """
 
     link_id: str
@@ -104,6 +105,7 @@ class Item(msgspec.Struct, frozen=True):
     whole: bool = True
     critical: Critical | None = None
     repeats: bool = False
+    labels: tuple[str, ...] = ()
 
 
 class MissingRule(msgspec.Struct, frozen=True):
@@ -309,6 +311,7 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     goals: of a form about the client's own goals, each with its rating, in the form's order.
     computed: by scale, what the expressions of a site's own Questionnaire give, or why they give nothing.
     edition: the instrument's id and version under which it was read; empty for the current one.
+    labels: security labels of the form itself, beside those of the instrument.
     """
 
     key: str
@@ -329,6 +332,7 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     goals: tuple[GoalRating, ...] = ()
     computed: dict[str, Number | NoValue] = {}
     edition: str = ""
+    labels: tuple[str, ...] = ()
 
 
 class Cleared(msgspec.Struct, frozen=True, gc=False):

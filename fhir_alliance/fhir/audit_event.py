@@ -17,7 +17,7 @@ import orjson
 from fhir_alliance.core.audit import Access, Action, Ground
 from fhir_alliance.fhir import identifiers as ids
 from fhir_alliance.fhir.elements import instant, software, stored_moment
-from fhir_alliance.fhir.observation import labels
+from fhir_alliance.fhir.labels import codings
 
 _BALP: Final = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit"
 _HL7: Final = "http://terminology.hl7.org/CodeSystem"
@@ -59,7 +59,7 @@ def audit_event(access: Access, scene: Scene) -> bytes:
     is_disclosure = access.action is Action.DISCLOSE
     event: dict[str, Any] = {
         "resourceType": "AuditEvent",
-        "meta": {"profile": [_profile(access)], "security": labels(("R",))},
+        "meta": {"profile": [_profile(access)], "security": codings(("R",))},
         "type": _EXPORT if is_disclosure else _REST,
         "subtype": [_DISCLOSED if is_disclosure else _interaction(access.action)],
         "action": _LETTER[access.action],

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from fhir_alliance.core.labels import covers, union
 from fhir_alliance.core.model import Write, WriteMode
 
 SCORED_AGAIN: Final = "fhir_alliance, scored again"  # the author of a note
@@ -100,6 +101,7 @@ def _updated(write: Write, stored: Mapping[str, Any]) -> Change | None:
             return None
         elif wanted["status"] == "final":
             wanted["status"] = "corrected"  # FHIR: a final result that changes says so
+        _keep_labels(stored, wanted)
     elif _bare(stored) == _bare(wanted):
         return None
     stored_id = str(stored.get("id", ""))
@@ -132,15 +134,27 @@ def _says_the_same(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool
         return False
     if any(stored.get(element) != wanted.get(element) for element in _CONTENT):
         return False
-    if _labels(stored) != _labels(wanted):
+    if not covers(_labels(stored), _labels(wanted)):  # what somebody labelled higher stays so
         return False
     if len(stored.get("hasMember") or ()) != len(wanted.get("hasMember") or ()):  # the store names them its own way
         return False
     return _same_source(stored.get("derivedFrom"), wanted.get("derivedFrom"))
 
 
-def _labels(resource: Mapping[str, Any]) -> set[str]:
-    return {label.get("code", "") for label in (resource.get("meta") or {}).get("security") or ()}
+def _keep_labels(stored: Mapping[str, Any], wanted: dict[str, Any]) -> None:
+    """Let an update keep what a person labelled higher than we would; it never falls silently."""
+    kept = union(_labels(wanted), _labels(stored))
+    both = {str(label.get("code", "")): label for label in (*_security(stored), *_security(wanted))}
+    if kept != tuple(_labels(wanted)):
+        wanted["meta"] = {**(wanted.get("meta") or {}), "security": [both[name] for name in kept]}
+
+
+def _security(resource: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return (resource.get("meta") or {}).get("security") or ()
+
+
+def _labels(resource: Mapping[str, Any]) -> list[str]:
+    return [str(label.get("code", "")) for label in _security(resource)]
 
 
 def _same_source(stored: Any, wanted: Any) -> bool:

@@ -19,14 +19,17 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from fhir_alliance.core.keys import derived
+from fhir_alliance.core.labels import union
 from fhir_alliance.core.model import FormStatus, Instrument, NoValue, Number, Rater, Response
 from fhir_alliance.core.safety import Concern, concern_kind
 from fhir_alliance.errors import ParkItem
 from fhir_alliance.fhir.answers import MAX_ITEMS, Answers, FormReader
 from fhir_alliance.fhir.identifiers import FHIR_ID, local
 from fhir_alliance.fhir.known_forms import KnownForms
+from fhir_alliance.fhir.labels import label_of
 from fhir_alliance.fhir.wire import (
     PlainResponse,
+    WireCoding,
     WireForm,
     WireReference,
     WireResponse,
@@ -40,6 +43,7 @@ CLOCK_SKEW: Final = timedelta(hours=24)  # a form may come from a clock that is 
 # FHIR's dateTime, to the day or finer; that the numbers exist is checked by reading them
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))?", re.ASCII)
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
+_CODE = re.compile(r"\S+( \S+)*")  # FHIR's code
 _STATUS = {status.value: status for status in FormStatus}
 _FINISHED = frozenset({FormStatus.COMPLETED, FormStatus.AMENDED})
 _CLIENT = Rater.CLIENT
@@ -250,7 +254,14 @@ def _response(
         read.goals,
         _NOTHING,
         reader.edition,
+        labels=union(map(_label, wire.meta.security)) if wire.meta and wire.meta.security else (),
     )
+
+
+def _label(coding: WireCoding) -> str:
+    """Return a label of the form; one that is no FHIR code counts as very restricted."""
+    code = coding.code or ""
+    return label_of(coding.system or "", code if _CODE.fullmatch(code) else "")
 
 
 def _who(named: WireReference | None, subject: str, base: str) -> str:

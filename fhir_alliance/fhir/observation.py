@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from datetime import UTC, datetime
 from decimal import Decimal
 from json.encoder import encode_basestring_ascii as quoted
@@ -17,6 +18,7 @@ from typing import Any
 import orjson
 
 from fhir_alliance.core.keys import PANEL, score_key
+from fhir_alliance.core.labels import union
 from fhir_alliance.core.model import (
     Band,
     Cleared,
@@ -36,9 +38,10 @@ from fhir_alliance.core.model import (
 )
 from fhir_alliance.core.scoring import Plan
 from fhir_alliance.fhir import identifiers as ids
+from fhir_alliance.fhir.labels import codings
 
 _AMENDED = FormStatus.AMENDED  # looking a member up costs more than comparing it
-_CONFIDENTIAL = frozenset({"U", "L", "M", "N", "R", "V"})
+_LABEL_SETS = 64  # of one instrument; a clinic has a handful, and a hostile record must not fill the memory
 _SURVEY = {"coding": [{"system": ids.OBSERVATION_CATEGORY, "code": "survey"}]}
 # US Core's own code for mental health; alliance is no health status, so that USCDI queries do not leak it.
 _CATEGORY = {
@@ -92,9 +95,10 @@ def _rated_by(rater: Rater) -> dict[str, Any]:
     return {"coding": [{"system": ids.TERMS, "code": f"{rater.value}-rated"}]}
 
 
-def labels(names: Iterable[str]) -> list[dict[str, str]]:
-    """Return security labels as codings: confidentiality by its own system, sensitivity by v3-ActCode."""
-    return [{"system": ids.CONFIDENTIALITY if n in _CONFIDENTIAL else ids.ACT_CODE, "code": n} for n in names]
+def scale_labels(instrument: Instrument, scale: Scale) -> tuple[str, ...]:
+    """Return the labels of a score: those of its instrument and of the items in it."""
+    own = (item.labels for item in instrument.items if item.link_id in scale.items)
+    return union(instrument.labels, *own)
 
 
 class Emitter:
@@ -107,30 +111,34 @@ class Emitter:
             rater: _inner({"category": [_SURVEY, _CATEGORY[instrument.family], _rated_by(rater)]}).decode()
             for rater in Rater
         }
-        panel_code = {"coding": [coding(c) for c in panel_codes(instrument)], "text": instrument.title}
-        self._panel = _Opening(meta=self._meta(ids.PANEL_PROFILE), code=panel_code)
-        self._scales = {
-            scale.id: _ScaleParts(instrument, scale, self._meta(_profile(scale))) for scale in instrument.scales
-        }
         scored = {item for scale in instrument.scales for item in scale.items}
         wanted = with_items and instrument.family is Family.OUTCOME
         self._items = [item for item in instrument.items if item.link_id in scored] if wanted else []
         self._languages: dict[str, bytes] = {}
-        self._item_meta = {"security": labels(instrument.labels)}
+        self._plain = _Parts(instrument)
+        self._labelled: dict[tuple[str, ...], _Parts] = {}
 
-    def _meta(self, profile: str) -> dict[str, Any]:
-        return {"profile": [profile], "security": labels(self._instrument.labels)}
+    def _parts(self, labels: tuple[str, ...]) -> _Parts:
+        """Return the ready parts under the labels that a form brings along; a clinic has few sets of them."""
+        if not labels:
+            return self._plain
+        if labels not in self._labelled:
+            if len(self._labelled) >= _LABEL_SETS:
+                self._labelled.clear()
+            self._labelled[labels] = self._plain.under(labels)
+        return self._labelled[labels]
 
     def observations(self, cleared: Cleared, scores: Sequence[Score]) -> list[tuple[str, bytes]]:
         """Return key and JSON of each Observation: the panel first, then one per score."""
         form = cleared.form
         head = self._head(form)
-        bodies = [(score.key, self._score(head, form, score)) for score in scores]
+        ready = self._parts(form.labels)
+        bodies = [(score.key, self._score(ready.scales[score.scale], head, form, score)) for score in scores]
         if self._items:
             bodies += self._item_observations(head, form)
         key = score_key(form.key, form.instrument, PANEL, form.rater)
         members = '"},{"reference":"Observation/'.join([member for member, _ in bodies])
-        panel = b"".join((self._panel.of(key), _MEMBERS, members.encode(), b'"}]', head))
+        panel = b"".join((ready.panel.of(key), _MEMBERS, members.encode(), b'"}]', head))
         bodies.insert(0, (key, panel))
         return bodies
 
@@ -147,8 +155,7 @@ class Emitter:
             f',"effectiveDateTime":{authored},"derivedFrom":[{_source(form)}]{encounter}{issued}{performer}}}'
         ).encode()
 
-    def _score(self, head: bytes, form: Response, score: Score) -> bytes:
-        parts = self._scales[score.scale]
+    def _score(self, parts: _ScaleParts, head: bytes, form: Response, score: Score) -> bytes:
         value = score.value
         spoken = self._spoken(form.language) if form.language else b""
         if score.answered == score.asked and not form.remarks and not form.totals and not score.focus:
@@ -188,25 +195,59 @@ class Emitter:
             if isinstance(point, (int, Decimal)):
                 key = score_key(form.key, form.instrument, f"item:{item.link_id}", form.rater)
                 code = {"coding": [coding(c) for c in _item_codes(self._instrument, item)]}
-                opening = _Opening(meta=self._item_meta, code=code)
+                meta = {"security": codings(union(self._instrument.labels, item.labels, form.labels))}
+                opening = _Opening(meta=meta, code=code)
                 found.append((key, opening.of(key) + _item_value(item, point) + head))
         return found
+
+
+class _Parts:
+    """The parts of an instrument's Observations that are the same for every form with the same further labels."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self._instrument = instrument
+        self.scales = {scale.id: _ScaleParts(instrument, scale) for scale in instrument.scales}
+        self.panel = self._panel(())
+
+    def under(self, labels: tuple[str, ...]) -> _Parts:
+        """Return the same parts with further labels."""
+        parts = copy(self)
+        parts.scales = {name: scale.under(labels) for name, scale in self.scales.items()}
+        parts.panel = self._panel(labels)
+        return parts
+
+    def _panel(self, labels: tuple[str, ...]) -> _Opening:
+        instrument = self._instrument
+        code = {"coding": [coding(c) for c in panel_codes(instrument)], "text": instrument.title}
+        named = union(*(scale_labels(instrument, scale) for scale in instrument.scales), instrument.labels, labels)
+        return _Opening(meta={"profile": [ids.PANEL_PROFILE], "security": codings(named)}, code=code)
 
 
 class _ScaleParts:
     """The parts of a score's Observation that are the same for every form."""
 
-    def __init__(self, instrument: Instrument, scale: Scale, meta: dict[str, Any]) -> None:
-        code = {"coding": [coding(c) for c in scale_codes(instrument, scale)], "text": scale.title}
-        self.complete, self.prorated = (
-            _Opening(meta=meta, code=code, method=self._method(instrument, scale, prorated=prorated))
-            for prorated in (False, True)
-        )
+    def __init__(self, instrument: Instrument, scale: Scale) -> None:
+        self._instrument, self._scale = instrument, scale
+        self.complete, self.prorated = self._openings(())
         self._bands = {band.code: _inner({"interpretation": [self._interpretation(band)]}) for band in scale.bands}
         band_of = Plan(scale, {item.link_id: item for item in instrument.items}).band_of
         whole = range(math.ceil(scale.low), math.floor(scale.high) + 1)
         points = () if scale.gate else whole  # behind a gate the value alone does not tell the band
         self.ready: dict[Any, bytes] = {value: self.said(value, band_of(value)) for value in points}
+
+    def under(self, labels: tuple[str, ...]) -> _ScaleParts:
+        """Return the same parts with further labels."""
+        parts = copy(self)
+        parts.complete, parts.prorated = self._openings(labels)
+        return parts
+
+    def _openings(self, labels: tuple[str, ...]) -> tuple[_Opening, _Opening]:
+        """Return how the Observation opens, with all items answered and with some filled up."""
+        instrument, scale = self._instrument, self._scale
+        code = {"coding": [coding(c) for c in scale_codes(instrument, scale)], "text": scale.title}
+        meta = {"profile": [_profile(scale)], "security": codings(union(scale_labels(instrument, scale), labels))}
+        complete, prorated = (self._method(instrument, scale, prorated=prorated) for prorated in (False, True))
+        return _Opening(meta=meta, code=code, method=complete), _Opening(meta=meta, code=code, method=prorated)
 
     def said(self, value: Number, band: Band | None) -> bytes:
         """Return value and band; for whole numbers it is kept in `ready`."""

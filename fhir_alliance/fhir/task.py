@@ -28,7 +28,7 @@ from fhir_alliance.core.model import (
 from fhir_alliance.core.stages import brings_quiet, status_of
 from fhir_alliance.fhir import identifiers as ids
 from fhir_alliance.fhir.elements import instant, software, stored_moment, value_of
-from fhir_alliance.fhir.observation import labels
+from fhir_alliance.fhir.labels import codings
 
 _TITLE = {
     ReviewKind.GOAL: "Review goals and tasks with the client",
@@ -44,7 +44,7 @@ def new_task(review: Review, group: str = "") -> Write:
     task: dict[str, Any] = {
         "resourceType": "Task",
         "id": review.key,
-        "meta": {"profile": [_PROFILE[review.kind]], "security": labels(("R", "PSY"))},
+        "meta": {"profile": [_PROFILE[review.kind]], "security": codings(("R", "PSY"))},
         "identifier": [{"system": ids.REVIEW, "value": review.key}],
         "status": "requested",
         "intent": "order",

@@ -129,9 +129,11 @@ def load_instrument(folder: Path) -> tuple[Instrument, dict[str, Any]]:
     path = folder / "questionnaire.json"
     try:
         questionnaire = strict_json(path.read_bytes())
-        critical = {part.item: part.noun() for part in file.critical}
+        critical, labels = {part.item: part.noun() for part in file.critical}, dict(file.item_labels)
         items = tuple(
-            msgspec.structs.replace(item, critical=critical.pop(item.link_id, None))
+            msgspec.structs.replace(
+                item, critical=critical.pop(item.link_id, None), labels=labels.pop(item.link_id, ())
+            )
             for item in read_items(questionnaire)
         )
         url, version, title = (str(questionnaire[key]) for key in ("url", "version", "title"))
@@ -141,6 +143,8 @@ def load_instrument(folder: Path) -> tuple[Instrument, dict[str, Any]]:
         raise StopRun("FA102", f"{path} is not a complete Questionnaire ({error}).", "Correct it.") from None
     if critical:
         raise StopRun("FA102", f"{folder}/scoring.toml: no critical item {', '.join(critical)}.", "Correct its linkId.")
+    if labels:
+        raise StopRun("FA102", f"{folder}/scoring.toml: no labelled item {', '.join(labels)}.", "Correct its linkId.")
     return Instrument(
         file.id,
         version,

@@ -23,6 +23,7 @@ class Policy(msgspec.Struct, frozen=True):
     with_items: bool = False
     agenda: Agenda = msgspec.field(default_factory=load_agenda)
     with_algorithms: bool = False
+    part2_programs: frozenset[str] = frozenset()
 
 
 def cadences_of(config: Config, catalog: Catalog) -> tuple[Cadence, ...]:
@@ -41,4 +42,5 @@ def policy_of(config: Config) -> Policy:
         config.write.item_observations,
         load_agenda(config.review.agenda_folder),
         config.write.algorithms,
+        frozenset(config.consent.part2_programs),
     )

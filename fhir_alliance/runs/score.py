@@ -21,6 +21,7 @@ from fhir_alliance.fhir.observation import Emitter, panel_codes
 from fhir_alliance.fhir.versions import order
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.policy import Policy
+from fhir_alliance.runs.programs import protected
 from fhir_alliance.runs.record import relied_on
 from fhir_alliance.runs.summary import Summary
 from fhir_alliance.stores.files import new_file
@@ -158,6 +159,8 @@ def score(
         if not isinstance(form, Response):
             _set_aside(form, summary)
             continue
+        if desk.policy.part2_programs:  # without a store, nobody can tell of which program it is
+            form = protected(form)
         summary.safety += desk.forms.is_concern(form)
         bench = desk.bench(form)
         cleared = gate(form, consents.get(form.subject, ()), policy, bench.datum, now)

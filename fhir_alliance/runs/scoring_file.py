@@ -214,6 +214,7 @@ class ScoringFile(_Strict):
     aliases: tuple[str, ...] = ()
     also_known: tuple[str, ...] = ()
     labels: tuple[str, ...] = ("R", "PSY")
+    item_labels: dict[str, tuple[str, ...]] = {}
     licence: LicencePart
     critical: tuple[CriticalPart, ...] = ()
     goals: GoalsPart | None = None

@@ -15,6 +15,7 @@ from fhir_alliance.fhir.observation import observation_writes, rests_on, withdra
 from fhir_alliance.runs.audit import Tell, queried, untold, written
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.policy import Policy
+from fhir_alliance.runs.programs import labelled
 from fhir_alliance.runs.record import Record, consents_of
 from fhir_alliance.runs.reviews import News, review_tasks
 from fhir_alliance.runs.safety import safety_tasks
@@ -57,6 +58,7 @@ def sync(
     again = {reference for reference, _, _ in journal.parked()}
     for page in store.responses(journal.bookmark(), again):
         reading = read_page(page, desk, store, now, summary)
+        reading = reading._replace(forms=labelled(reading.forms, store, policy.part2_programs))
         tell(queried(_subjects(reading), now))
         record = Record(store, _subjects(reading), desk.instruments)
         turn = Turn(store, record, journal, summary, now, dry_run)

@@ -214,3 +214,22 @@ def test_what_has_no_usable_identifier_is_not_known() -> None:
     """Resources without identifiers, or with one that is no text, are passed over."""
     strange: list[dict[str, Any]] = [{}, {"identifier": None}, {"identifier": [{}]}, {"identifier": [{"value": 5}]}]
     assert Known(strange).by_value == {}
+
+
+def labelled(*codes: str) -> dict[str, Any]:
+    """Return the meta of a stored Observation with these labels."""
+    return {"versionId": "4", "security": [{"system": "urn:s", "code": code} for code in codes]}
+
+
+@pytest.mark.parametrize("codes", [("V",), ("R", "ETH"), ("V", "ETH")])
+def test_what_a_person_labelled_higher_stays(codes: tuple[str, ...]) -> None:
+    """A higher label is no difference; and where another element changes, the label stays."""
+    assert difference([write()], Known([stored(meta=labelled(*codes))]))[0] == []
+    body = update(write(), stored(meta=labelled(*codes), effectiveDateTime="2020-01-01"))
+    assert {label["code"] for label in body["meta"]["security"]} == set(codes)
+
+
+def test_what_a_person_labelled_lower_is_raised() -> None:
+    """A label below ours is brought back, and only the higher one stands."""
+    body = update(write(), stored(meta=labelled("N", "ETH")))
+    assert [label["code"] for label in body["meta"]["security"]] == ["R", "ETH"]
