@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal
 from zoneinfo import available_timezones
@@ -99,14 +100,40 @@ class ConsentSection(_Section):
     part2_programs: tuple[str, ...] = ()
 
 
-class RulesSection(_Section):
-    """Settings of the rules."""
+class RuleThreshold(_Section):
+    """A threshold of one scale that the site has chosen."""
 
+    instrument: str = Field(min_length=1)
+    scale: str = "total"
+    line: Decimal | None = None
+    reliable_change: Decimal | None = Field(None, gt=0)
+    source: str = "chosen by the site"
+
+
+class RulesSection(_Section):
+    """Settings of the rules; `rules show ID` says what each is and where its default is from."""
+
+    off: tuple[str, ...] = ()
     look_back_days: int = Field(0, ge=0)
+    crossing_share: float = Field(1.0, ge=0)
+    track_band: float = Field(0.8, gt=0, lt=1)
     sessions_before: int = Field(3, ge=2)
     sd_units: float = Field(1.0, gt=0)
+    least_step: float = Field(1.0, ge=0)
+    chart_sessions: int = Field(5, ge=0)
+    chart_sigmas: float = Field(3.0, gt=0)
+    low_share: float = Field(0.5, ge=0, le=1)
+    flat_sessions: int = Field(3, ge=0)
+    gap_points: float = Field(1.5, gt=0)
+    mode_sessions: int = Field(3, ge=0)
+    mode_points: float = Field(0.5, gt=0)
+    missed_sessions: int = Field(0, ge=0)
+    silent_days: int = Field(0, ge=0)
+    goal_grace_days: int = Field(0, ge=0)
     review_every_days: int = Field(0, ge=0)
     review_every_sessions: int = Field(0, ge=0)
+    threshold: tuple[RuleThreshold, ...] = ()
+    courses: tuple[Path, ...] = ()
 
 
 class ReviewSection(_Section):
@@ -261,13 +288,49 @@ part2_programs = []
 [rules]
 # Scores older than this many days are history, not news: set it before the first sync of an old record. 0: no limit.
 look_back_days = 0
-# Alliance: how many earlier sessions are needed, and how many of their standard deviations
-# below their mean (1 lenient, 2 strict).
+# What each rule does, on what evidence, and what it does not know: fhir-alliance rules list, rules show ID.
+# Rules that are switched off, by id, for example ["flat-perfect"].
+off = []
+# caseness-crossing: the share of the scale's reliable change that a score must have moved; 0 tells every crossing.
+crossing_share = 1.0
+# not-on-track: the share of clients that the band around the expected course holds; and courses made by course fit.
+track_band = 0.8
+courses = []
+# alliance-drop: how many earlier sessions are needed, how many of their standard deviations below their mean
+# (1 lenient, 2 strict), and the smallest drop that counts, in points of the mean answer.
 sessions_before = 3
 sd_units = 1.0
+least_step = 1.0
+# alliance-control-chart: from how many earlier sessions on the client's own chart judges instead (0 never), and how
+# many standard deviations its limit lies from the mean. least_step holds here too.
+chart_sessions = 5
+chart_sigmas = 3.0
+# low-subscale: low is at or below this share of the range of goal, task or bond.
+low_share = 0.5
+# flat-perfect: so many best possible ratings in a row are a hint; 0 is off.
+flat_sessions = 3
+# client-therapist-gap: from how far apart on one session, in points of the mean answer.
+gap_points = 1.5
+# mode-change: ratings needed in each way of meeting (0 is off), and the fall of their average, in points of the mean
+# answer.
+mode_sessions = 3
+mode_points = 0.5
+# missed-measures: sessions held without a form. drop-out-signs: days without session or form. Off (0) until you choose.
+missed_sessions = 0
+silent_days = 0
+# goal-overdue: days of grace after a goal's due date.
+goal_grace_days = 0
 # Regular review of goals: every so many days, or sessions, for example 90; off (0) until you choose an interval.
 review_every_days = 0
 review_every_sessions = 0
+# Thresholds of your own, where sources differ (rules show ID names them) or you know your clients better.
+# line: caseness; on an alliance scale the line at which to talk about it. Both in points.
+# [[rules.threshold]]
+# instrument = "pcl-5"
+# scale = "total"
+# line = 33
+# reliable_change = 10
+# source = "our decision of 2026"
 
 [review]
 # Days to do a goal review; quiet days after one; hours to look at a safety answer.

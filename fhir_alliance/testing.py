@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,6 +27,9 @@ from fhir_alliance.core.model import (
     Threshold,
     Wording,
 )
+from fhir_alliance.core.rules.chart import Chart, Course, Rulebook
+from fhir_alliance.core.rules.settings import RuleSettings
+from fhir_alliance.runs.rule_cards import shipped_cards
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 ANSWER_SYSTEM = "https://example.org/CodeSystem/answers"
@@ -68,6 +71,20 @@ def make_score(value: Any, week: int, *, scale: str = "total", instrument: str =
     key = f"{subject}-{instrument}-{scale}-{week}"
     when = START + timedelta(weeks=week)
     return Score(key, instrument, "1.0.0", scale, f"Patient/{subject}", Rater.CLIENT, when, value, 4, 4, 4)
+
+
+def make_charts(scores: Iterable[Score]) -> list[Chart]:
+    """Return a chart for each client among the scores."""
+    by_client: dict[str, list[Score]] = {}
+    for score in scores:
+        by_client.setdefault(score.subject, []).append(score)
+    return [Chart(subject, tuple(own)) for subject, own in by_client.items()]
+
+
+def make_book(*instruments: Instrument, courses: Sequence[Course] = (), **settings: Any) -> Rulebook:
+    """Return a rulebook of these instruments with the shipped cards. settings: as in `RuleSettings`."""
+    by_id = {instrument.id: instrument for instrument in instruments}
+    return Rulebook(by_id, shipped_cards(), RuleSettings(**settings), tuple(courses))
 
 
 def response_json(

@@ -37,7 +37,9 @@ def trespasses(layer: str, source: str) -> list[str]:
     return [name for name in own if not any(f"{name}.".startswith(f"{ok}.") for ok in ALLOWED[layer])]
 
 
-MODULES = [(path.parent.name, path) for path in sorted(PACKAGE.rglob("*.py")) if path.parent.name in ALLOWED]
+MODULES = [
+    (layer, path) for path in sorted(PACKAGE.rglob("*.py")) if (layer := path.relative_to(PACKAGE).parts[0]) in ALLOWED
+]
 
 
 @pytest.mark.parametrize(("layer", "path"), MODULES, ids=[f"{layer}/{path.name}" for layer, path in MODULES])

@@ -83,7 +83,7 @@ def comparable(before: Score, after: Score) -> Pair | NotComputable:
     for name in ("subject", "instrument", "scale", "rater", "focus"):
         if getattr(before, name) != getattr(after, name):
             return NotComputable(f"The two scores differ in {name}: they are not compared.")
-    if not _is_one_language(before.language.lower(), after.language.lower()):
+    if not is_one_language(before.language.lower(), after.language.lower()):
         return NotComputable("The two forms were answered in different languages: they are not compared.")
     if before.withdrawn or after.withdrawn:
         return NotComputable("One of the two scores was withdrawn: they are not compared.")
@@ -170,7 +170,7 @@ def _kind(judged: _Judged, crossing: Sides | None) -> ChangeClass:
     return ChangeClass.UNCHANGED
 
 
-def _is_one_language(first: str, last: str) -> bool:
+def is_one_language(first: str, last: str) -> bool:
     """Return whether two tags can be the same language: equal, one more exact than the other, or one not known."""
     return not first or not last or first == last or first.startswith(f"{last}-") or last.startswith(f"{first}-")
 

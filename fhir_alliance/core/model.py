@@ -366,6 +366,7 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     key: the business identifier, from response, scale and rater.
     answered, needed, asked: items answered, items the rule needs, items of the scale.
     language: the form was answered in it; empty where unknown.  focus: the Goal that a rating is about.
+    encounter: the session that the form belongs to; empty where it names none.
     """
 
     key: str
@@ -384,6 +385,7 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     withdrawn: bool = False
     language: str = ""
     focus: str = ""
+    encounter: str = ""
 
 
 # ----------------------------------------------------------- Finding, Review
@@ -404,6 +406,7 @@ class Finding(msgspec.Struct, frozen=True):
     agenda: topics to talk about, put into the client's language by `core.agenda`; what is no topic stands as it is.
     focus: the Goal that it is about, empty where it is about the client's course as a whole.
     repairs: keys of earlier findings that this one says are over; such a finding closes reviews and opens none.
+    is_quiet: a hint: it is told, and no review opens by it.
     """
 
     key: str
@@ -418,6 +421,7 @@ class Finding(msgspec.Struct, frozen=True):
     when: datetime
     focus: str = ""
     repairs: tuple[str, ...] = ()
+    is_quiet: bool = False
 
 
 class ReviewKind(StrEnum):

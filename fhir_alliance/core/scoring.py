@@ -62,6 +62,8 @@ class Scorer:
                     band,
                     False,
                     form.language,
+                    "",
+                    form.encounter,
                 )
             )
             if plan.is_special:

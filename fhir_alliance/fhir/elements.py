@@ -9,11 +9,17 @@ from typing import Any
 from fhir_alliance.fhir.identifiers import SOFTWARE
 
 _OBJECTS = frozenset(
-    {"subject", "patient", "for", "code", "meta", "focus", "owner", "groupIdentifier", "restriction", "statusReason"}
-)
+    {
+        "subject", "patient", "for", "code", "meta", "focus", "owner", "groupIdentifier", "restriction", "statusReason",
+        "encounter", "period", "class",
+    }
+)  # fmt: skip
 _LISTS = frozenset(
-    {"identifier", "participant", "episodeOfCare", "category", "component", "derivedFrom", "input", "output"}
-)
+    {
+        "identifier", "participant", "episodeOfCare", "category", "component", "derivedFrom", "input", "output", "type",
+        "target",
+    }
+)  # fmt: skip
 
 
 def is_shaped(resource: Mapping[str, Any]) -> bool:

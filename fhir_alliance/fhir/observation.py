@@ -339,6 +339,7 @@ def _stored_score(resource: Mapping[str, Any], key: str, instrument: Instrument,
         resource.get("status") == "entered-in-error",
         str(spoken[0].get("code", "")),
         str(((resource.get("focus") or [{}])[0]).get("reference", "")),
+        ids.local(str((resource.get("encounter") or {}).get("reference", "")), base),
     )
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from fhir_alliance.config import AuditSection
 from fhir_alliance.core.model import Review, ReviewStatus
-from fhir_alliance.core.rules import RuleSettings
+from fhir_alliance.core.rules.settings import RuleSettings
 from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.task import read_review
 from fhir_alliance.runs.audit import tell_of

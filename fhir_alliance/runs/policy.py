@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import msgspec
 
-from fhir_alliance.config import Config
+from fhir_alliance.config import Config, RulesSection, RuleThreshold
 from fhir_alliance.core.agenda import Agenda
 from fhir_alliance.core.consent import ConsentPolicy
 from fhir_alliance.core.ordering import Cadence
 from fhir_alliance.core.reviews import ReviewPolicy
-from fhir_alliance.core.rules import RuleSettings
+from fhir_alliance.core.rules import RULE_IDS
+from fhir_alliance.core.rules.chart import Course
+from fhir_alliance.core.rules.settings import ChosenThreshold, RuleSettings
+from fhir_alliance.errors import StopRun
+from fhir_alliance.fhir.answers import whole
 from fhir_alliance.runs.agenda import load_agenda
 from fhir_alliance.runs.catalog import Catalog
+from fhir_alliance.runs.course_file import load_courses
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """Consent, rules, reviews and what they talk about, and what is written besides scores."""
+    """Consent, rules and the courses they expect, reviews and what they talk about, what is written besides scores."""
 
     consent: ConsentPolicy = ConsentPolicy()
     rules: RuleSettings = RuleSettings()
@@ -24,6 +29,7 @@ class Policy(msgspec.Struct, frozen=True):
     agenda: Agenda = msgspec.field(default_factory=load_agenda)
     with_algorithms: bool = False
     part2_programs: frozenset[str] = frozenset()
+    courses: tuple[Course, ...] = ()
 
 
 def cadences_of(config: Config, catalog: Catalog) -> tuple[Cadence, ...]:
@@ -33,14 +39,28 @@ def cadences_of(config: Config, catalog: Catalog) -> tuple[Cadence, ...]:
     )
 
 
+def rule_settings(section: RulesSection) -> RuleSettings:
+    """Return the settings of the rules; raises StopRun FA131 where a rule is switched off that there is none of."""
+    if strange := sorted(set(section.off) - set(RULE_IDS)):
+        raise StopRun("FA131", f"[rules] off: there is no rule {', '.join(strange)}.", "See: fhir-alliance rules list.")
+    plain = section.model_dump(exclude={"threshold", "courses"})
+    return RuleSettings(**plain, threshold=tuple(_threshold(part) for part in section.threshold))
+
+
+def _threshold(part: RuleThreshold) -> ChosenThreshold:
+    line, change = (None if value is None else whole(value) for value in (part.line, part.reliable_change))
+    return ChosenThreshold(part.instrument, part.scale, line, change, part.source)
+
+
 def policy_of(config: Config) -> Policy:
     """Return the policy that a configuration says."""
     return Policy(
         ConsentPolicy(default_permit=config.consent.default == "permit"),
-        RuleSettings(**config.rules.model_dump()),
+        rule_settings(config.rules),
         ReviewPolicy(**config.review.model_dump(exclude={"agenda_folder"})),
         config.write.item_observations,
         load_agenda(config.review.agenda_folder),
         config.write.algorithms,
         frozenset(config.consent.part2_programs),
+        load_courses(config.rules.courses),
     )

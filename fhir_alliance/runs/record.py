@@ -9,7 +9,9 @@ from typing import Any
 from fhir_alliance.core.consent import ConsentRecord
 from fhir_alliance.core.model import Instrument, Review, Score
 from fhir_alliance.core.reviews import Setting
+from fhir_alliance.core.rules.chart import Chart
 from fhir_alliance.errors import AllianceError, ConsentUnreachable
+from fhir_alliance.fhir.chart import read_session, read_targets
 from fhir_alliance.fhir.consent import read_consent
 from fhir_alliance.fhir.difference import Known
 from fhir_alliance.fhir.elements import is_shaped
@@ -28,6 +30,7 @@ class Record:
 
     def __init__(self, store: Store, subjects: Collection[str], instruments: Mapping[str, Instrument]) -> None:
         self._store = store
+        self._instruments = instruments
         self._subjects = sorted(subjects)
         observations = [r for r in self._all("Observation") if score_identifier(r)]
         tasks = [r for r in self._all("Task") if review_identifier(r)]
@@ -38,11 +41,30 @@ class Record:
         self.history: list[Score] = [score for score in scores if score is not None]
         reviews = (read_review(r, store.base) for r in self.tasks.values())
         self.reviews: list[Review] = [review for review in reviews if review is not None]
-        self._about = {kind: _by_subject(self._all(kind)) for kind in ("Goal", "CarePlan", "CareTeam")}
+        self._about = {kind: _by_subject(self._all(kind)) for kind in ("Goal", "CarePlan", "CareTeam", "Encounter")}
 
     def _all(self, kind: str) -> list[Mapping[str, Any]]:
         """Return what the store holds about the clients; what is not shaped as FHIR counts as not there."""
         return [resource for resource in self._store.about(kind, self._subjects) if is_shaped(resource)]
+
+    def charts(self, history: Iterable[Score]) -> list[Chart]:
+        """Return each client's chart. history: all their scores as they stand after this page."""
+        scores: dict[str, list[Score]] = {}
+        for score in history:
+            scores.setdefault(score.subject, []).append(score)
+        return [
+            Chart(
+                subject,
+                tuple(scores.get(subject, ())),
+                tuple(
+                    session
+                    for encounter in self._about["Encounter"].get(subject, ())
+                    if (session := read_session(encounter, self._store.base)) is not None
+                ),
+                read_targets(self._about["Goal"].get(subject, ()), self._instruments),
+            )
+            for subject in self._subjects
+        ]
 
     def settings(self, encounters: Mapping[str, str]) -> dict[str, Setting]:
         """Return what each client's review hangs on. encounters: of each client, the reference that counts."""

@@ -12,8 +12,10 @@ from fhir_alliance.core.agenda import Agenda
 from fhir_alliance.core.model import Cleared, Finding, Rater, Response, Review, ReviewKind, Score, Write
 from fhir_alliance.core.reviews import Found, plan_goal_reviews
 from fhir_alliance.core.rules import evaluate, judged, regular_review
+from fhir_alliance.core.rules.chart import Rulebook
 from fhir_alliance.fhir.task import changed_task, new_task
 from fhir_alliance.runs.record import Record, changed_since
+from fhir_alliance.runs.rule_cards import shipped_cards
 from fhir_alliance.runs.score import Desk
 from fhir_alliance.runs.summary import Summary
 
@@ -28,18 +30,22 @@ class News(NamedTuple):
 
 def review_tasks(news: News, record: Record, desk: Desk, now: datetime, summary: Summary) -> list[Write]:
     """Return the Tasks to open, to add to, or to cancel, given how the clients' histories have changed."""
-    rules = desk.policy.rules
+    book = Rulebook(desk.instruments, shipped_cards(), desk.policy.rules, desk.policy.courses)
     history, since = history_with(news, record)
-    findings = evaluate(history, desk.instruments, rules, now, since)
-    looked_for = judged(history, rules, now, since)
+    charts = record.charts(history)
+    findings = evaluate(charts, book, now, since)
+    looked_for = judged(charts, book, now, since, record.reviews)
     latest = {form.form.subject: form.form for form in news.cleared}
     settings = record.settings({subject: form.encounter for subject, form in latest.items()})
     writes = []
     summary.findings.update(finding.rule for finding in findings)
-    for subject in since:
+    for chart in charts:
+        subject = chart.subject
+        if subject not in since:
+            continue
         reviews = [review for review in record.reviews if review.subject == subject]
-        regular = regular_review(subject, history, reviews, rules, now)
-        own = [finding for finding in findings if finding.subject == subject]
+        regular = regular_review(chart, book, reviews, now)
+        own = [finding for finding in findings if finding.subject == subject and not finding.is_quiet]
         found = _spoken(Found(tuple(own), looked_for, regular), language_of(subject, history), desk.policy.agenda)
         planned = plan_goal_reviews(settings[subject], found, reviews, desk.policy.review, now)
         for review in planned:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from fhir_alliance.core.model import Review, ReviewKind
 
-_SHOWN = 2
+_SHOWN = 1
 
 
 def demo_text(
@@ -50,12 +51,20 @@ def _reviews(reviews: Sequence[Review]) -> list[Text]:
     goals = [review for review in reviews if review.kind is ReviewKind.GOAL]
     lines = [Text(f"  {len(safety)} clinician reviews of a safety answer stand open (urgent), for example:")]
     lines += [Text(f"    {_line(review, '')}", overflow="fold") for review in safety[:1]]
-    lines.append(Text(f"  {len(goals)} goal reviews stand open, at most one per client, for example:"))
-    for rule in ("alliance-drop", "caseness-crossing"):
+    lines.append(Text(f"  {len(goals)} goal reviews stand open, at most one per client; the reasons, by clients:"))
+    lines += [Text(f"    {number:>3} {rule}") for rule, number in _rates(goals)]
+    lines.append(Text("  For example:"))
+    for rule in ("alliance-control-chart", "reliable-deterioration", "reliable-improvement"):
         concerned = [review for review in goals if any(evidence.rule == rule for evidence in review.evidence)]
         concerned.sort(key=lambda review: len(review.evidence), reverse=True)
         lines += [Text(f"    {_line(review, rule)}", overflow="fold") for review in concerned[:_SHOWN]]
     return lines
+
+
+def _rates(reviews: Sequence[Review]) -> list[tuple[str, int]]:
+    """Return of how many clients each rule speaks, the most frequent first."""
+    clients = Counter(rule for review in reviews for rule in {evidence.rule for evidence in review.evidence})
+    return sorted(clients.items(), key=lambda rate: (-rate[1], rate[0]))
 
 
 def _line(review: Review, rule: str) -> str:

@@ -135,8 +135,8 @@ def test_a_rehearsal_shows_the_difference_and_writes_nothing(site: Site, catalog
 
 def test_reviews_follow_scores_that_change(site: Site, catalog: Catalog) -> None:
     """Where the corrected scores no longer call for a review, it is cancelled; where they newly do, it is opened."""
-    crossing = form("a1", [0, *[1] * 6, 0, 0], "01-05"), form("a2", [3, *[1] * 7, 0], "01-12")
-    newly = form("b1", [3, *[1] * 6, 0, 0], "01-05", BEN), form("b2", [0, *[1] * 6, 2, 0], "01-12", BEN)
+    crossing = form("a1", [0, *[1] * 3, *[0] * 5], "01-05"), form("a2", [3, *[1] * 7, 0], "01-12")
+    newly = form("b1", [3, *[1] * 3, *[0] * 5], "01-05", BEN), form("b2", [0, *[1] * 6, 2, 0], "01-12", BEN)
     site.load(*people(), *crossing, *newly)
     site.sync()
     assert [task["for"]["reference"] for task in site.all("Task")] == [ANNA]

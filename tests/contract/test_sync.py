@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from fhir_alliance.core.rules import RuleSettings
+from fhir_alliance.core.rules.settings import RuleSettings
 from fhir_alliance.errors import Exit, RetryLater
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.testing import response_json
@@ -255,7 +255,8 @@ def test_new_evidence_joins_the_open_review(site: Site) -> None:
     assert done.as_object()["updated"] == {"Task": 1}
     [task] = tasks(site, "goal-review")
     evidence = [i for i in task["input"] if i["type"]["coding"][0]["code"] == "evidence"]
-    assert len(evidence) == 1 + 4  # the crossing; then total, bond, goal and task of the check-in
+    # The crossing and the deterioration; then the drop in total, bond, goal and task, and the three low parts.
+    assert len(evidence) == 2 + 4 + 3
     observations = {f"Observation/{o['id']}" for o in site.all("Observation")}
     assert {i["valueReference"]["reference"] for i in evidence} <= observations
     assert not site.sync().updated
@@ -398,7 +399,8 @@ def test_day_by_day_ends_as_one_run_does(site: Site) -> None:
     site.clear()
     site.sync()
     assert step_by_step == (_evidence(site), totals(site))
-    assert len(_evidence(site)) == 3  # to severe, to minimal, to severe again; coming back to the start is no news
+    # Crossings to severe, to mild, to minimal, to severe again; worse, better, worse than at first.
+    assert len(_evidence(site)) == 4 + 3
 
 
 def _evidence(site: Site) -> set[str]:

@@ -24,9 +24,9 @@ from fhir_alliance.core.model import (
     TaskStatus,
     WriteMode,
 )
-from fhir_alliance.core.rules import RULES
 from fhir_alliance.fhir import identifiers as ids
 from fhir_alliance.fhir.task import changed_task, new_task, read_review, review_identifier
+from fhir_alliance.runs.rule_cards import shipped_cards
 
 ZONE = timezone(timedelta(hours=9, minutes=30))
 OPENED = datetime(2026, 2, 2, 8, 0, tzinfo=ZONE)
@@ -95,7 +95,7 @@ def of_kind(resource: dict[str, Any], code: str) -> list[dict[str, Any]]:
         pytest.param(msgspec.structs.replace(REVIEW, owner="", focus="", episode=""), id="bare"),
         pytest.param(
             msgspec.structs.replace(
-                REVIEW, evidence=tuple(Evidence(KEYS[5], r.id, "x", "", r.citation) for r in RULES)
+                REVIEW, evidence=tuple(Evidence(KEYS[5], r.id, "x", "", r.citation) for r in shipped_cards().values())
             ),
             id="every rule's citation",
         ),

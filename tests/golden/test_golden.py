@@ -21,7 +21,7 @@ from fhir.resources.R4B import get_fhir_model_class
 from fhir_alliance.core.consent import ConsentPolicy, Datum, gate
 from fhir_alliance.core.model import Cleared, Instrument, MissingRule, Response, Review, Score
 from fhir_alliance.core.reviews import Found, ReviewPolicy, Setting, plan_goal_reviews
-from fhir_alliance.core.rules import RuleSettings, evaluate, judged
+from fhir_alliance.core.rules import evaluate, judged
 from fhir_alliance.core.safety_reviews import cancel_withdrawn, plan_safety_review
 from fhir_alliance.core.scoring import Scorer
 from fhir_alliance.fhir.inbound import Forms
@@ -29,7 +29,7 @@ from fhir_alliance.fhir.observation import Emitter, panel_codes, read_score, wit
 from fhir_alliance.fhir.task import changed_task, new_task, read_review
 from fhir_alliance.runs.agenda import load_agenda
 from fhir_alliance.runs.catalog import load_catalog
-from fhir_alliance.testing import response_json
+from fhir_alliance.testing import make_book, make_charts, response_json
 
 HERE = Path(__file__).parent
 NOW = datetime(2026, 2, 2, 18, 0, tzinfo=timezone(timedelta(hours=9, minutes=30)))
@@ -98,8 +98,9 @@ def total(points: Sequence[int], day: int) -> Score:
 def planned(history: Sequence[Score], reviews: Sequence[Review] = ()) -> Review:
     """Return the goal review that Anna's history calls for."""
     since = {ANNA: history[0].when}
-    findings = evaluate(history, CATALOG.instruments, RuleSettings(), NOW, since)
-    looked_for = judged(history, RuleSettings(), NOW, since)
+    charts, book = make_charts(history), make_book(*CATALOG.instruments.values())
+    findings = evaluate(charts, book, NOW, since)
+    looked_for = judged(charts, book, NOW, since)
     spoken = load_agenda().questions
     findings = tuple(msgspec.structs.replace(f, agenda=spoken(f.agenda, "en")) for f in findings)
     [review] = plan_goal_reviews(SETTING, Found(findings, looked_for), reviews, ReviewPolicy(), NOW)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fhir_alliance.core.agenda import TOPICS
-from fhir_alliance.core.rules import AGENDA
+from fhir_alliance.core.rules.agenda import AGENDA
 from fhir_alliance.errors import StopRun
 from fhir_alliance.runs.agenda import load_agenda
 
