@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
 
@@ -17,13 +17,26 @@ _MAX_SUMS = 10_000
 
 
 class Case(msgspec.Struct, frozen=True):
-    """A worked example: answers in points by linkId, and what each scale should give (None: no value)."""
+    """A worked example: answers in points by linkId, and what each scale should give (None: no value).
+
+    bands: by scale, the code of the band that its value lies in.
+    """
 
     name: str
     source: str
     answers: dict[str, Answer]
     expect: dict[str, Number | None]
-    band: str = ""
+    bands: dict[str, str] = {}
+
+
+class Worth(msgspec.Struct, frozen=True):
+    """What the answers of some items are worth, written down a second time: by answer code, or from `low` to `high`."""
+
+    items: tuple[str, ...]
+    source: str
+    points: dict[str, Number] = {}
+    low: Number = 0
+    high: Number = 0
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -34,9 +47,13 @@ class Problem(msgspec.Struct, frozen=True):
     is_error: bool = True
 
 
-def check(instrument: Instrument, cases: Iterable[Case]) -> tuple[Problem, ...]:
-    """Return everything that is wrong with an instrument; nothing when it can be trusted."""
+def check(instrument: Instrument, cases: Iterable[Case], worth: Sequence[Worth] | None = None) -> tuple[Problem, ...]:
+    """Return everything that is wrong with an instrument; nothing when it can be trusted.
+
+    worth: what its answers are worth as somebody wrote it down a second time; None where nobody was asked to.
+    """
     problems = [*_items(instrument), *_references(instrument), *_sources(instrument), *_codes(instrument)]
+    problems += _worth(instrument, worth) if worth is not None else ()
     if problems:  # the rest would only repeat them
         return tuple(problems)
     scorer = Scorer(instrument)
@@ -60,6 +77,21 @@ def _items(instrument: Instrument) -> Iterator[Problem]:
         for option in item.options:
             if not item.low <= option.weight <= item.high:
                 yield Problem(f"item {item.link_id}", f"answer {option.code.code} is outside its range")
+
+
+def _worth(instrument: Instrument, worth: Sequence[Worth]) -> Iterator[Problem]:
+    """Yield the items whose points are not what was written down a second time: no sum can tell that."""
+    stated = {link_id: one for one in worth for link_id in one.items}
+    for link_id in stated.keys() - {item.link_id for item in instrument.items}:
+        yield Problem(f"worth of {link_id}", "is not in the Questionnaire")
+    for item in instrument.items:
+        one = stated.get(item.link_id)
+        if one is None:
+            yield Problem(f"item {item.link_id}", "its answers' points do not stand in cases.toml a second time")
+        elif one.points != {option.code.code: option.weight for option in item.options}:
+            yield Problem(f"item {item.link_id}", "its answers are worth something else in cases.toml")
+        elif not item.options and (one.low, one.high) != (item.low, item.high):
+            yield Problem(f"item {item.link_id}", f"reaches from {one.low} to {one.high} in cases.toml")
 
 
 def _references(instrument: Instrument) -> Iterator[Problem]:
@@ -137,6 +169,8 @@ def _formula(scale: Scale, plan: Plan) -> Iterator[Problem]:
         )
     if scale.higher_is is Direction.UNKNOWN:
         yield Problem(f"scale {scale.id}", "does not say what a higher score means")
+    if scale.formula is Formula.GOAL_ATTAINMENT and (scale.reversed or scale.missing.max_missing):
+        yield Problem(f"scale {scale.id}", "reverses or fills in, which goal attainment does not")
     if plan.is_of_goals and len(scale.items) != 1:
         yield Problem(f"scale {scale.id}", "is about goals and does not name their rating alone")
 
@@ -201,8 +235,9 @@ def _case(case: Case, scorer: Scorer) -> Iterator[Problem]:
         value, _, _, band = by_id[scale_id].evaluate(case.answers)
         if (None if isinstance(value, NoValue) else value) != expected:
             yield Problem(f"case {case.name}", f"{scale_id} gives {_said(value)}, not {_said(expected)}")
-        if case.band and scale_id == "total" and (band is None or band.code != case.band):
-            yield Problem(f"case {case.name}", f"band is {band.code if band else 'none'}, not {case.band}")
+        wanted = case.bands.get(scale_id, "")
+        if wanted and (band is None or band.code != wanted):
+            yield Problem(f"case {case.name}", f"{scale_id} is in band {band.code if band else 'none'}, not {wanted}")
 
 
 def _said(value: Number | NoValue | None) -> str:

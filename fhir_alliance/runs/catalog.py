@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from fhir_alliance.core.conformance import Case, Problem, check
+from fhir_alliance.core.conformance import Case, Problem, Worth, check
 from fhir_alliance.core.model import Code, Instrument
 from fhir_alliance.errors import ParkItem, StopRun
 from fhir_alliance.fhir.questionnaire import check_questionnaire, publishable, read_items
@@ -173,11 +173,16 @@ def load_cases(folder: Path, instrument: Instrument) -> tuple[Case, ...]:
     return tuple(part.noun(items) for part in read_toml(folder / "cases.toml", CasesFile).case)
 
 
+def load_worth(folder: Path) -> tuple[Worth, ...]:
+    """Return what the answers are worth as `cases.toml` says it."""
+    return tuple(part.noun() for part in read_toml(folder / "cases.toml", CasesFile).worth)
+
+
 def check_folder(folder: Path) -> tuple[Instrument, tuple[Case, ...], tuple[Problem, ...]]:
     """Return an instrument, its cases, and everything that is wrong with it."""
     instrument, questionnaire = load_instrument(folder)
     cases = load_cases(folder, instrument)
-    problems = [*check_questionnaire(instrument, questionnaire), *check(instrument, cases)]
+    problems = [*check_questionnaire(instrument, questionnaire), *check(instrument, cases, load_worth(folder))]
     for older, form in load_earlier(folder, instrument):
         found = (*check_questionnaire(older, form), *check(older, ()))
         problems += [Problem(f"version {older.version}: {problem.place}", problem.what) for problem in found]

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from fhir_alliance.config import explain
-from fhir_alliance.core.conformance import Case
+from fhir_alliance.core.conformance import Case, Worth
 from fhir_alliance.core.model import (
     Band,
     ChangeNumbers,
@@ -222,13 +222,17 @@ class ScoringFile(_Strict):
 
 
 class CasePart(_Strict):
-    """A worked example. answers: in item order, or by linkId; "" is unanswered, "declined" is declined."""
+    """A worked example. answers: in item order, or by linkId; "" is unanswered, "declined" is declined.
+
+    band: of the total.  bands: by scale.
+    """
 
     name: str
     source: str = Field(min_length=1)
     answers: tuple[int | Decimal | Literal["", "declined"], ...] | dict[str, int | Decimal | Literal["declined"]]
     expect: dict[str, int | Decimal | Literal["none"]]
     band: str = ""
+    bands: dict[str, str] = {}
 
     def noun(self, items: tuple[str, ...]) -> Case:
         """Return the case with answers by linkId; a list is taken in the order of `items`."""
@@ -239,12 +243,29 @@ class CasePart(_Strict):
             if answer != ""
         }
         expected = {scale: None if value == "none" else _number(value) for scale, value in self.expect.items()}
-        return Case(self.name, self.source, answers, expected, self.band)
+        bands = {"total": self.band} if self.band else {}
+        return Case(self.name, self.source, answers, expected, bands | self.bands)
+
+
+class WorthPart(_Strict):
+    """What answers are worth: points by answer code, or low and high where a number is asked for."""
+
+    items: tuple[str, ...] = Field(min_length=1)
+    source: str = Field(min_length=1)
+    points: dict[str, Decimal] = {}
+    low: Decimal = Decimal(0)
+    high: Decimal = Decimal(0)
+
+    def noun(self) -> Worth:
+        """Return what the answers are worth."""
+        points = {code: whole(worth) for code, worth in self.points.items()}
+        return Worth(self.items, self.source, points, whole(self.low), whole(self.high))
 
 
 class CasesFile(_Strict):
     """The whole of `cases.toml`."""
 
+    worth: tuple[WorthPart, ...] = ()
     case: tuple[CasePart, ...] = Field(min_length=1)
 
 
