@@ -21,6 +21,7 @@ from fhir_alliance.cli.instruments import instruments
 from fhir_alliance.cli.keys import keys
 from fhir_alliance.cli.order import order
 from fhir_alliance.cli.publish import publish
+from fhir_alliance.cli.report import report
 from fhir_alliance.cli.rescore import rescore
 from fhir_alliance.cli.score import score
 from fhir_alliance.cli.show import show
@@ -84,7 +85,7 @@ def program(ctx: click.Context, config: Path | None, verbose: bool) -> None:
     ctx.obj = config
 
 
-for command in (audit, change, demo, init, instruments, keys, order, publish, rescore, score, show, sync):
+for command in (audit, change, demo, init, instruments, keys, order, publish, report, rescore, score, show, sync):
     program.add_command(command)
 
 

@@ -89,14 +89,14 @@ def printed() -> Console:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int], None]]:
-    """Yield a function that shows how many forms are done, where somebody is watching."""
+def progress(what: str, of: str = "forms") -> Iterator[Callable[[int], None]]:
+    """Yield a function that shows how many forms, or what else, are done, where somebody is watching."""
     console = messages()
     if not console.is_terminal:
         yield lambda count: None
         return
     with console.status(what) as status:
-        yield lambda count: status.update(f"{what}: {count:,} forms")
+        yield lambda count: status.update(f"{what}: {count:,} {of}")
 
 
 def report(ctx: click.Context, summary: Summary, title: str, *, as_json: bool, dry_run: bool = False) -> None:

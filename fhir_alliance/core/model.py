@@ -521,11 +521,37 @@ class Review(msgspec.Struct, frozen=True):
 # -------------------------------------------------------------- Tally, Write
 
 
-class Tally(msgspec.Struct, frozen=True):
-    """What became of a set of forms or people, and how many were left out and why."""
+Count: TypeAlias = int | Missing
+"""A number of people (or of what is theirs), or `Missing.MASKED` where it is too small to be shown."""
 
-    counts: dict[str, int]
-    reasons: dict[str, int] = {}
+
+class Part(msgspec.Struct, frozen=True):
+    """The populations of one rate of a measure, for everybody or for one stratum.
+
+    stratum: "" for everybody, or "kind:value" (language:de).  counts: by the code of the population.
+    """
+
+    group: str
+    stratum: str
+    title: str
+    counts: dict[str, Count]
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """Who is in each population of a measure, and how many were left out and why.
+
+    period: first and last day.  basis: what is counted, "person" or a resource type.  people: who was looked at.
+    withheld: by reason, people whose consent does not allow it.  odd: by rule, what was wrong in the record.
+    """
+
+    measure: str
+    version: str
+    period: tuple[date, date]
+    basis: str
+    people: Count
+    parts: tuple[Part, ...]
+    withheld: dict[str, Count] = {}
+    odd: dict[str, Count] = {}
 
 
 class WriteMode(StrEnum):

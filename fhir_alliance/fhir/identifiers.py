@@ -12,6 +12,7 @@ SCORE: Final = f"{BASE}/sid/score"
 RESPONSE: Final = f"{BASE}/sid/response"
 REVIEW: Final = f"{BASE}/sid/review"
 REQUEST: Final = f"{BASE}/sid/request"
+MEASURE_REPORT: Final = f"{BASE}/sid/measure-report"
 EPISODE: Final = f"{BASE}/sid/episode"
 FINDING: Final = f"{BASE}/sid/finding"
 SOFTWARE: Final = f"{BASE}/sid/software"
@@ -33,6 +34,7 @@ SAFETY_REVIEW_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-safety-revi
 # extensions
 REPAIRS: Final = f"{BASE}/StructureDefinition/repairs"
 TRANSLATION_STATUS: Final = f"{BASE}/StructureDefinition/translation-status"
+POPULATION_REASON: Final = f"{BASE}/StructureDefinition/population-reason"
 
 LOINC: Final = "http://loinc.org"
 LANGUAGES: Final = "urn:ietf:bcp:47"

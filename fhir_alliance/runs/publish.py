@@ -18,7 +18,7 @@ from fhir_alliance.runs.turn import planned
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.store import Store, Written
 
-ORDER: Final = ("CodeSystem", "ValueSet", "ConceptMap", "StructureDefinition", "Questionnaire")
+ORDER: Final = ("CodeSystem", "ValueSet", "ConceptMap", "StructureDefinition", "Measure", "Questionnaire")
 
 
 def publish(store: Store, catalog: Catalog, journal: Journal, *, dry_run: bool = False) -> Summary:

@@ -23,8 +23,9 @@ from fhir_alliance.errors import ConsentUnreachable, ParkItem, StopRun
 from fhir_alliance.fhir.difference import Change, ChangeKind, Known
 from fhir_alliance.fhir.wire import strict_json
 from fhir_alliance.stores.files import BUFFER, replace_file
+from fhir_alliance.stores.folder_people import folder_people
 from fhir_alliance.stores.journal import Journal
-from fhir_alliance.stores.store import Page, Record, Written
+from fhir_alliance.stores.store import Page, PersonRecord, Record, Written
 
 PAGE_SIZE: Final = 500
 # How most lines begin; there is no Bundle to look for in them.
@@ -34,7 +35,7 @@ _TYPED_FILE = re.compile(r"([A-Z][A-Za-z]+)(\..+)?\.ndjson")
 _LOOKED_UP = frozenset(
     {
         "Consent", "Encounter", "Goal", "CarePlan", "CareTeam", "Observation", "Task", "Questionnaire",
-        "StructureDefinition", "CodeSystem", "ValueSet", "ConceptMap",
+        "StructureDefinition", "CodeSystem", "ValueSet", "ConceptMap", "Measure",
     }
 )  # fmt: skip
 
@@ -80,6 +81,10 @@ class FolderStore:
     def canonicals(self, kind: str, urls: Collection[str]) -> list[Mapping[str, Any]]:
         """Return Questionnaires and the like by url."""
         return [r for r in self._opened().all_of(kind) if not urls or r.get("url") in urls]
+
+    def people(self, kinds: Collection[str]) -> Iterator[PersonRecord]:
+        """Yield all patients with what is on record about them; the files are read whole first."""
+        return folder_people(self.folder, kinds)
 
     def put(self, changes: Sequence[Change], known: Known, journal: Journal) -> Written:
         """Take the changes in; they reach the files at `finish`."""

@@ -11,14 +11,15 @@ from urllib.parse import quote
 import msgspec
 import orjson
 
-from fhir_alliance.errors import AllianceError, RetryLater, ServerRefuses, Unreachable
+from fhir_alliance.errors import AllianceError, ConsentUnreachable, RetryLater, ServerRefuses, Unreachable
 from fhir_alliance.fhir.difference import CANONICAL, Change, ChangeKind, Known
-from fhir_alliance.fhir.identifiers import urn
+from fhir_alliance.fhir.identifiers import local, urn
 from fhir_alliance.stores.http import Http, Reply, json_of
 from fhir_alliance.stores.journal import Intent, Journal
-from fhir_alliance.stores.store import Page, Record, Refusal, Written
+from fhir_alliance.stores.store import Page, PersonRecord, Record, Refusal, Written
 
 PAGE_SIZE: Final = 500
+PEOPLE_AT_ONCE: Final = 40  # as many as one search can name
 SUBJECTS_AT_ONCE: Final = 40  # keeps a search below the length that proxies cut
 ENTRIES: Final = 100  # a transaction of about 100 is fastest on HAPI, and below every known platform's cap
 OVERLAP_S: Final = 120  # a server may commit a little out of the order of its own clock
@@ -103,6 +104,17 @@ class ServerStore:
             found += self._all(self._http.get(kind, {"url": ",".join(wanted[start : start + SUBJECTS_AT_ONCE])}))
         return found
 
+    def people(self, kinds: Collection[str]) -> Iterator[PersonRecord]:
+        """Yield all patients with what is on record about them, page by page."""
+        for bundle in self._pages(self._http.get("Patient", {"_sort": "_id", "_count": str(PEOPLE_AT_ONCE)})):
+            patients = {f"Patient/{p.get('id')}": p for p in map(orjson.loads, _matches(bundle))}
+            about: dict[str, list[Mapping[str, Any]]] = {reference: [] for reference in patients}
+            for kind in sorted({*kinds, "Consent"}) if patients else ():
+                for resource in self._about(kind, patients):
+                    about.setdefault(_patient_of(resource, self.base), []).append(resource)
+            for reference, patient in patients.items():
+                yield PersonRecord(patient, about[reference])
+
     def put(self, changes: Sequence[Change], known: Known, journal: Journal) -> Written:
         """Write in transactions of about a hundred entries; a group is never divided."""
         written = Written()
@@ -130,6 +142,19 @@ class ServerStore:
     def close(self) -> None:
         """Close all connections."""
         self._http.close()
+
+    def _about(self, kind: str, patients: Collection[str]) -> list[Mapping[str, Any]]:
+        """Return all resources of a type about some patients; without their Consents nothing is shared."""
+        params = {"patient": ",".join(patients), "_count": str(PAGE_SIZE)}
+        if kind != "Consent":
+            return self._all(self._http.search(kind, params))
+        try:
+            found = self._all(self._http.search(kind, params))
+        except AllianceError as error:
+            raise ConsentUnreachable("FA302", f"consents cannot be read ({error.code}); nothing is shared.") from error
+        if any(_patient_of(consent, self.base) not in patients for consent in found):
+            raise ConsentUnreachable("FA303", "the store gave a Consent of another client; nothing is shared.")
+        return found
 
     def _transact(self, batch: Sequence[Change], known: Known, journal: Journal, written: Written) -> None:
         """Send one transaction; where it is refused, find the group that it is refused for."""
@@ -200,6 +225,11 @@ def _matches(bundle: _Bundle) -> list[bytes]:
         for entry in bundle.entry
         if bytes(entry.resource) and entry.search.get("mode", "match") == "match"
     ]
+
+
+def _patient_of(resource: Mapping[str, Any], base: str) -> str:
+    named = (resource.get(element) for element in ("subject", "patient", "for", "beneficiary"))
+    return next((local(str(n.get("reference", "")), base) for n in named if isinstance(n, dict)), "")
 
 
 def _stub(body: bytes) -> _Stub:

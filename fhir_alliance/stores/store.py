@@ -33,6 +33,17 @@ class Page(NamedTuple):
     mark: str
 
 
+class PersonRecord(NamedTuple):
+    """A Patient, and the resources about them.
+
+    adopted: how many of these name a subject that is not there, but came in a Bundle of this one patient.
+    """
+
+    patient: Mapping[str, Any]
+    resources: list[Mapping[str, Any]]
+    adopted: int = 0
+
+
 class Refusal(NamedTuple):
     """A group of writes that the store does not take, with a code and a reason without patient data."""
 
@@ -72,6 +83,9 @@ class Store(Protocol):
 
     def canonicals(self, kind: str, urls: Collection[str]) -> list[Mapping[str, Any]]:
         """Return Questionnaires, profiles and the like by their url; all of the type when `urls` is empty."""
+
+    def people(self, kinds: Collection[str]) -> Iterator[PersonRecord]:
+        """Yield all patients by id, each with all resources of these types, and all Consents, about them."""
 
     def put(self, changes: Sequence[Change], known: Known, journal: Journal) -> Written:
         """Write the changes, each group whole or not at all."""

@@ -10,6 +10,7 @@ import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
 from fhir_alliance.fhir import identifiers as ids
+from fhir_alliance.runs.measure_resources import resources
 
 PROFILES = Path(__file__).parents[2] / "profiles"
 EVERY = sorted(PROFILES.glob("*.json"))
@@ -22,6 +23,7 @@ NAMED = [
     ids.SAFETY_REVIEW_PROFILE,
     ids.REPAIRS,
     ids.TRANSLATION_STATUS,
+    ids.POPULATION_REASON,
 ]
 
 
@@ -62,9 +64,18 @@ def test_every_name_of_ours_has_a_definition() -> None:
 def test_every_profile_has_an_example(found: dict[str, Any]) -> None:
     """Beside each profile lies an example that claims it; beside an extension, one that carries it."""
     example = _read(PROFILES / f"{found['id']}.example.json")
-    inner = [extension for entry in example.get("input", []) for extension in entry.get("extension", [])]
-    claimed = example["meta"]["profile"] + [e["url"] for e in (*example.get("extension", []), *inner)]
+    claimed = example.get("meta", {}).get("profile", []) + _extensions_in(example)
     assert found["url"] in claimed
+
+
+def _extensions_in(node: Any) -> list[str]:
+    """Return the addresses of all extensions anywhere in a resource."""
+    if isinstance(node, list):
+        return [url for part in node for url in _extensions_in(part)]
+    if not isinstance(node, dict):
+        return []
+    here = [extension["url"] for extension in node.get("extension", [])]
+    return here + [url for part in node.values() for url in _extensions_in(part)]
 
 
 @pytest.mark.parametrize("found", [_read(path) for path in ARTEFACTS], ids=lambda found: found["id"])
@@ -84,3 +95,9 @@ def _terms_in(node: Any) -> list[str]:
     if node.get("system") == ids.TERMS:
         here += [concept["code"] for concept in node.get("concept", [])]
     return here + [code for part in node.values() for code in _terms_in(part)]
+
+
+def test_measures_say_what_is_calculated() -> None:
+    """The Measure resources are what `python -m fhir_alliance.runs.measure_resources` writes."""
+    stored = {path.name: path.read_bytes().rstrip() for path in ARTEFACTS if _read(path)["resourceType"] == "Measure"}
+    assert stored == resources()

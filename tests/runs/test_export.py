@@ -185,7 +185,7 @@ def test_a_server_takes_every_resource(start_hapi: Callable[..., Any], package: 
     Profiles are stored only: to judge an extension, the validator would fetch FHIR's own package from the internet.
     """
     hapi_server = sys.modules["hapi_server"]  # loaded by the conftest of all tests
-    order = ("CodeSystem", "ValueSet", "ConceptMap", "StructureDefinition", "Questionnaire")
+    order = ("CodeSystem", "ValueSet", "ConceptMap", "StructureDefinition", "Measure", "Questionnaire")
     resources = sorted(package.resources.values(), key=lambda resource: order.index(resource["resourceType"]))
     with hapi_server.FhirClient(start_hapi(validate=True).base) as fhir:
         for resource in resources:

@@ -1,0 +1,57 @@
+"""A measure as a FHIR Measure resource: what is published of it beside the TOML that it is calculated from."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fhir_alliance.core.measures.definition import Group, Measure, Population, Stratum
+from fhir_alliance.fhir.measure_report import measure_url
+
+_POPULATION: Final = "http://terminology.hl7.org/CodeSystem/measure-population"
+_SCORING: Final = "http://terminology.hl7.org/CodeSystem/measure-scoring"
+_IMPROVEMENT: Final = "http://terminology.hl7.org/CodeSystem/measure-improvement-notation"
+_PLAIN: Final = "text/plain"
+
+
+def measure_resource(measure: Measure) -> dict[str, Any]:
+    """Return the Measure. Its criteria are in words: what is calculated stands in the measure's TOML file."""
+    resource: dict[str, Any] = {
+        "resourceType": "Measure",
+        "id": measure.id,
+        "url": measure_url(measure),
+        "version": measure.version,
+        "name": "".join(part.title() for part in measure.id.split("-")),
+        "title": measure.title,
+        "status": "active",
+        "experimental": False,
+        "publisher": "fhir_alliance",
+        "description": " ".join(measure.description.split()),
+        "purpose": f"Edition: {measure.edition}. Steward: {measure.steward}.",
+        "disclaimer": " ".join(measure.does_not_claim),
+        "scoring": {"coding": [{"system": _SCORING, "code": "proportion"}]},
+        "improvementNotation": {"coding": [{"system": _IMPROVEMENT, "code": measure.improvement.value}]},
+        "relatedArtifact": [{"type": "citation", "citation": source} for source in measure.source],
+        "group": [_group(group, measure.strata) for group in measure.groups],
+    }
+    if measure.url:
+        resource["relatedArtifact"].append({"type": "derived-from", "url": measure.url})
+    return resource
+
+
+def _group(group: Group, strata: tuple[Stratum, ...]) -> dict[str, Any]:
+    populations = []
+    for population, clauses in group.populations.items():
+        joint = " or " if population in (Population.EXCLUSION, Population.EXCEPTION) else " and "
+        populations.append(
+            {
+                "code": {"coding": [{"system": _POPULATION, "code": population.value}]},
+                "criteria": {"language": _PLAIN, "expression": joint.join(clause.words for clause in clauses)},
+            }
+        )
+    described: dict[str, Any] = {"id": group.id, "description": group.title, "population": populations}
+    if strata:
+        described["stratifier"] = [
+            {"id": s.id, "description": s.title, "criteria": {"language": _PLAIN, "expression": s.clauses[0].words}}
+            for s in strata
+        ]
+    return described

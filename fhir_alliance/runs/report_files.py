@@ -1,0 +1,150 @@
+"""A report on disk: FHIR, CSV and the manifest that says what it rests on; the same input gives the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from fhir_alliance.core.measures.bad_input import RULES
+from fhir_alliance.core.measures.tallying import rate
+from fhir_alliance.core.model import Count, Missing, Tally
+from fhir_alliance.fhir.measure import measure_resource
+from fhir_alliance.fhir.measure_report import individual, subject_list, summary
+from fhir_alliance.runs.report import Report
+from fhir_alliance.stores.files import new_file, new_folder
+from fhir_alliance.views.csv_text import csv_text
+
+MANIFEST: Final = "manifest.json"
+_PRETTY: Final = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+
+
+def write_report(report: Report, folder: Path) -> dict[str, Any]:
+    """Write a report's files into a folder and return its manifest; raises StopRun FA111 or FA124."""
+    new_folder(folder)
+    files = report_files(report)
+    manifest = manifest_of(report, files, _earlier(folder / MANIFEST))
+    for name, content in (*files.items(), (MANIFEST, orjson.dumps(manifest, option=_PRETTY))):
+        with new_file(folder / name) as out:
+            out.write(content)
+    return manifest
+
+
+def report_files(report: Report) -> dict[str, bytes]:
+    """Return the content of each file by its name."""
+    order, tally = report.order, report.tally
+    reporter = order.reporter or (report.clinics[0] if len(report.clinics) == 1 else "")
+    whole = summary(order.measure, tally, reporter, order.cut)
+    files = {
+        "measure.json": orjson.dumps(measure_resource(order.measure), option=_PRETTY),
+        "summary.json": orjson.dumps(whole, option=_PRETTY),
+        "tally.csv": tally_csv(tally).encode(),
+    }
+    if order.audience.sees_people:
+        everybody = [member for members in report.members for member in members]
+        named = subject_list(order.measure, tally, reporter, order.cut, everybody)
+        single = (individual(order.measure, m, tally.period, reporter, order.cut) for m in report.members if m)
+        files["subject-list.json"] = orjson.dumps(named, option=_PRETTY)
+        files["individual.ndjson"] = b"".join(orjson.dumps(one) + b"\n" for one in single)
+    return files
+
+
+def tally_csv(tally: Tally) -> str:
+    """Return the tally as CSV: a row for each population of each part; a masked count says so."""
+    rows = [
+        (part.group, part.stratum, population, said(count))
+        for part in tally.parts
+        for population, count in part.counts.items()
+    ]
+    return csv_text(("group", "stratum", "population", "count"), rows)
+
+
+def said(count: Count) -> str | int:
+    """Return a count as it is shown."""
+    return "masked" if isinstance(count, Missing) else count
+
+
+def manifest_of(report: Report, files: Mapping[str, bytes], earlier: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what the report rests on, and what changed since an earlier one of the same name in the folder."""
+    order, tally = report.order, report.tally
+    manifest: dict[str, Any] = {
+        "measure": {"id": tally.measure, "version": tally.version, "edition": order.measure.edition},
+        "software": {"name": "fhir_alliance", "version": order.software},
+        "period": [day.isoformat() for day in tally.period],
+        "audience": order.audience.words,
+        "data_cut": order.cut.isoformat(),
+        "inputs": {"people": said(tally.people), "sha256": report.inputs},
+        "value_sets": dict(sorted(report.value_sets.items())),
+        "withheld": {reason: said(count) for reason, count in tally.withheld.items()},
+        "bad_input": {rule: {"count": said(count), "rule": RULES[rule]} for rule, count in tally.odd.items()},
+        "results": results(tally),
+        "does_not_claim": list(order.measure.does_not_claim),
+        "files": {name: sha256(content).hexdigest() for name, content in sorted(files.items())},
+    }
+    manifest["restates"] = restatement(manifest, earlier)
+    return manifest
+
+
+def results(tally: Tally) -> dict[str, Any]:
+    """Return the populations and the rate of each group, for everybody."""
+    found: dict[str, Any] = {}
+    for part in tally.parts:
+        if not part.stratum:
+            score = rate(part.counts)
+            shown: dict[str, Any] = {code: said(count) for code, count in part.counts.items()}
+            found[part.group] = shown | {"rate": None if score is None else float(round(score, 4))}
+    return found
+
+
+def restatement(manifest: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what changed since an earlier report of the same measure, period and audience, and why; None if nothing.
+
+    Where nothing changed, what the earlier one said about its own past stays.
+    """
+    same = ("period", "audience")
+    if earlier is None or any(earlier.get(k) != manifest[k] for k in same) or _id(earlier) != _id(manifest):
+        return None
+    causes = {
+        "inputs": "the record has changed",
+        "measure": "the measure has a new version",
+        "software": "the program has a new version",
+        "value_sets": "the ValueSets have changed",
+        "data_cut": "the data cut is another",
+        "withheld": "consents have changed",
+        "bad_input": "what is odd in the record has changed",
+    }
+    why = [words for key, words in causes.items() if earlier.get(key) != manifest[key]]
+    if not why:
+        kept: dict[str, Any] | None = earlier.get("restates")
+        return kept
+    return {
+        "data_cut": earlier.get("data_cut"),
+        "inputs": earlier.get("inputs"),
+        "why": why,
+        "changes": _changes(earlier.get("results", {}), manifest["results"]),
+    }
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"group": group, "population": code, "before": before.get(group, {}).get(code), "after": now}
+        for group, counts in after.items()
+        for code, now in counts.items()
+        if before.get(group, {}).get(code) != now
+    ]
+
+
+def _id(manifest: Mapping[str, Any]) -> Any:
+    return (manifest.get("measure") or {}).get("id")
+
+
+def _earlier(path: Path) -> Mapping[str, Any] | None:
+    """Return the manifest of an earlier report, if one is there and can be read."""
+    try:
+        found = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    return found if isinstance(found, dict) else None
