@@ -56,14 +56,25 @@ def review_tasks(news: News, record: Record, desk: Desk, now: datetime, summary:
 
 
 def history_with(news: News, record: Record) -> tuple[list[Score], dict[str, datetime]]:
-    """Return the clients' scores as they are with the news, and by client the moment from which they have changed."""
+    """Return the clients' scores as they are with the news, and by client the moment from which they are judged anew.
+
+    That moment is the earliest new score; where one that stood before has changed or is void, it is the client's first:
+    what was said since then may have rested on it.
+    """
+    stood = {score.key: score for score in record.history}
     void = {write.value for write in news.voided}
     fresh = {score.key: score for score in news.scores}
     history = [
         msgspec.structs.replace(score, withdrawn=True) if score.key in void else fresh.get(score.key, score)
-        for score in {score.key: score for score in (*record.history, *news.scores)}.values()
+        for score in (stood | fresh).values()
     ]
-    return history, changed_since(score for score in history if score.key in fresh or score.key in void)
+    changed = [score for score in history if score.key in fresh or score.key in void]
+    shaken = {score.subject for score in changed if score.key in stood and _differs(score, stood[score.key])}
+    return history, changed_since((*changed, *(score for score in history if score.subject in shaken)))
+
+
+def _differs(score: Score, before: Score) -> bool:
+    return (score.value, score.when, score.withdrawn) != (before.value, before.when, before.withdrawn)
 
 
 def language_of(subject: str, history: Iterable[Score]) -> str:
