@@ -23,6 +23,7 @@ PREFIX: Final = "FHIR_ALLIANCE_"
 _RESERVED: Final = frozenset(
     {"authorization", "proxy-authorization", "cookie", "host", "accept", "accept-encoding", "content-length"}
 )
+_PERSON: Final = r"^$|^(Practitioner|PractitionerRole|CareTeam|Organization|HealthcareService)/[A-Za-z0-9\-.]{1,64}$"
 
 
 class _Section(BaseModel):
@@ -141,8 +142,18 @@ class ReviewSection(_Section):
 
     due_days: int = Field(14, ge=1)
     cool_down_days: int = Field(28, ge=0)
-    safety_due_hours: int = Field(24, ge=1)
     agenda_folder: Path | None = None
+
+
+class SafetySection(_Section):
+    """Who looks at safety answers, how soon, and in which words."""
+
+    owner: str = Field("", pattern=_PERSON)
+    escalate_to: str = Field("", pattern=_PERSON)
+    due_hours: int = Field(24, ge=1)
+    acknowledge_within_hours: int = Field(24, ge=1)
+    language: str = "en"
+    text_file: Path | None = None
 
 
 class OrderedForm(_Section):
@@ -185,6 +196,7 @@ class Config(_Section):
     consent: ConsentSection = ConsentSection()
     rules: RulesSection = RulesSection()
     review: ReviewSection = ReviewSection()
+    safety: SafetySection = SafetySection()
     write: WriteSection = WriteSection()
     audit: AuditSection = AuditSection()
     order: OrderSection = OrderSection()
@@ -333,12 +345,26 @@ review_every_sessions = 0
 # source = "our decision of 2026"
 
 [review]
-# Days to do a goal review; quiet days after one; hours to look at a safety answer.
+# Days to do a goal review; quiet days after one.
 due_days = 14
 cool_down_days = 28
-safety_due_hours = 24
 # Your own questions for reviews: a folder of files named by language (en.toml), as in fhir_alliance/agenda.
 # agenda_folder = "agenda"
+
+[safety]
+# Who is asked first about an answer that a clinician has to see, for example "PractitionerRole/on-call". Empty: the
+# care team's lead, else the session's practitioner.
+owner = ""
+# Hours to do such a review; hours to take it (accept it, or begin). Then the supervisor is asked, once.
+due_hours = 24
+acknowledge_within_hours = 24
+# Who is asked then. Empty: whoever the care team calls supervisor.
+escalate_to = ""
+# The language that staff read: "en", "de", "es", "fr", or one of your own file.
+language = "en"
+# Your own sentences by language: crisis text, phone number, words to offer to the client. What it does not say stays as
+# it ships (docs/how-to/safety.md).
+# text_file = "safety.toml"
 
 [write]
 # One Observation per answered item as well. Never for alliance forms.

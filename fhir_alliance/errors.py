@@ -84,6 +84,12 @@ class ConsentUnreachable(RetryLater):
     exit = Exit.CONSENT_UNREACHABLE
 
 
+class SafetyWaiting(RetryLater):
+    """The run was stopped, and answers that a clinician has to see wait in the local outbox."""
+
+    exit = Exit.SAFETY_WAITING
+
+
 class ParkItem(AllianceError):
     """One record cannot be used. It is kept with its reason; the rest goes on."""
 

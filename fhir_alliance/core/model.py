@@ -494,6 +494,7 @@ class Review(msgspec.Struct, frozen=True):
     closed_on: the day somebody did it or rejected it; starts the cool-down.
     stage: how far people have come with it.  ending: why we ended it, if it was us.
     decision: what client and clinician decided.
+    title: what the Task is called, where the site has words of its own; else empty.
     """
 
     key: str
@@ -516,6 +517,7 @@ class Review(msgspec.Struct, frozen=True):
     stage: TaskStatus = TaskStatus.REQUESTED
     ending: Ending | None = None
     decision: Decision | None = None
+    title: str = ""
 
 
 # -------------------------------------------------------------- Tally, Write

@@ -33,12 +33,10 @@ class ReviewPolicy(msgspec.Struct, frozen=True):
     """What a site chooses.
 
     due_days: time to do a goal review.  cool_down_days: quiet time after one.
-    safety_due_hours: time to look at a safety answer.
     """
 
     due_days: int = 14
     cool_down_days: int = 28
-    safety_due_hours: int = 24
 
 
 class Setting(msgspec.Struct, frozen=True):

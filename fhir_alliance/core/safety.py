@@ -25,7 +25,10 @@ class ConcernKind(StrEnum):
 
 
 class Concern(msgspec.Struct, frozen=True):
-    """One form whose safety item a clinician should look at. Holds no answer."""
+    """One form whose safety item a clinician should look at. Holds no answer.
+
+    language: the form was answered in it; empty where unknown.
+    """
 
     response_key: str
     reference: str
@@ -35,6 +38,7 @@ class Concern(msgspec.Struct, frozen=True):
     title: str
     kind: ConcernKind
     when: datetime | None
+    language: str = ""
 
 
 def concern_kind(

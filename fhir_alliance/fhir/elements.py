@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from fhir_alliance.fhir.identifiers import SOFTWARE
+from fhir_alliance.fhir.identifiers import SOFTWARE, TERMS
 
 _OBJECTS = frozenset(
     {
@@ -39,6 +39,12 @@ def value_of(resource: Mapping[str, Any], system: str) -> str:
         if identifier.get("system") == system:
             return str(identifier.get("value", ""))
     return ""
+
+
+def has_code(task: Mapping[str, Any], code: str, statuses: Collection[str]) -> bool:
+    """Return whether a Task has a code of ours and stands in one of these statuses."""
+    codings = (task.get("code") or {}).get("coding") or () if is_shaped(task) else ()
+    return task.get("status") in statuses and any(c.get("system") == TERMS and c.get("code") == code for c in codings)
 
 
 def software() -> dict[str, Any]:

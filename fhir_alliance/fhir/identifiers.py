@@ -30,6 +30,7 @@ SCORE_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-score"
 SUBSCALE_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-subscale"
 GOAL_REVIEW_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-goal-review-task"
 SAFETY_REVIEW_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-safety-review-task"
+SAFETY_MESSAGE_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-safety-message"
 
 # extensions
 REPAIRS: Final = f"{BASE}/StructureDefinition/repairs"
@@ -44,6 +45,7 @@ CONFIDENTIALITY: Final = V3 + "Confidentiality"
 ACT_CODE: Final = V3 + "ActCode"
 OBSERVATION_CATEGORY: Final = "http://terminology.hl7.org/CodeSystem/observation-category"
 US_CORE_CATEGORY: Final = "http://hl7.org/fhir/us/core/CodeSystem/us-core-category"
+COMMUNICATION_CATEGORY: Final = "http://terminology.hl7.org/CodeSystem/communication-category"
 DATA_ABSENT: Final = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 
 # Points on an answer: the SDC address, then the older ones that are met in the field.

@@ -154,7 +154,9 @@ class Forms:
         except ParkItem as fault:
             when, trouble = None, fault
         if not finished or trouble is not None:
-            concern = _concern(reader, read, key, reference, subject, encounter, when, finished)
+            concern = _concern(
+                reader, read, key, reference, subject, encounter, when, finished, _language(wire.language)
+            )
             if not finished:
                 return Skipped(reference, status, concern)
             assert trouble is not None  # noqa: S101 - narrows the type
@@ -177,7 +179,8 @@ class Forms:
         if kind is None:
             return None
         title = self.known.instruments[form.instrument].title
-        return Concern(form.key, form.reference, form.subject, form.encounter, form.instrument, title, kind, form.when)
+        named = (form.key, form.reference, form.subject, form.encounter, form.instrument, title)
+        return Concern(*named, kind, form.when, form.language)
 
     def _concern_in_wreck(self, line: bytes, now: datetime, base: str) -> Concern | None:
         """Return a concern from a record that as a whole cannot be read: its safety item may still be."""
@@ -324,9 +327,10 @@ def _client(named: str, base: str) -> str:
 
 def _concern(
     reader: FormReader, read: Answers, key: str, reference: str, subject: str, encounter: str,
-    when: datetime | None, finished: bool,
+    when: datetime | None, finished: bool, language: str = "",
 ) -> Concern | None:  # fmt: skip
     kind = concern_kind(reader.critical, read.points, read.broken, finished=finished)
     if kind is None:
         return None
-    return Concern(key, reference, subject, encounter, reader.instrument.id, reader.instrument.title, kind, when)
+    instrument = reader.instrument
+    return Concern(key, reference, subject, encounter, instrument.id, instrument.title, kind, when, language)

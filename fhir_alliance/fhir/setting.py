@@ -39,14 +39,26 @@ def _active(resources: Iterable[Mapping[str, Any]], kind: str, status: str, date
     return [f"{kind}/{r['id']}" for r in sorted(active, key=lambda r: (str(r.get(date, "9999")), str(r["id"])))]
 
 
+def supervisor_of(care_teams: Iterable[Mapping[str, Any]], base: str = "") -> str:
+    """Return who supervises the client's care, or "" where the care team does not say.
+
+    The stem is the same word in English, German, Spanish and French.
+    """
+    return _with_role(care_teams, "supervis", base)
+
+
 def _lead(care_teams: Iterable[Mapping[str, Any]], base: str) -> str:
-    """Return the participant of an active care team whose role says lead."""
+    return _with_role(care_teams, "lead", base)
+
+
+def _with_role(care_teams: Iterable[Mapping[str, Any]], word: str, base: str) -> str:
+    """Return the participant of an active care team whose role has a word."""
     for team in care_teams:
         if team.get("status", "active") != "active":
             continue
         for participant in team.get("participant") or ():
             reference = local(str((participant.get("member") or {}).get("reference", "")), base)
-            if reference.startswith(_OWNERS) and "lead" in _words(participant.get("role") or ()):
+            if reference.startswith(_OWNERS) and word in _words(participant.get("role") or ()):
                 return reference
     return ""
 

@@ -49,7 +49,7 @@ def new_task(review: Review, group: str = "") -> Write:
         "status": "requested",
         "intent": "order",
         "priority": _PRIORITY[review.level],
-        "code": {"coding": [{"system": ids.TERMS, "code": review.kind.value}], "text": _TITLE[review.kind]},
+        "code": {"coding": [{"system": ids.TERMS, "code": review.kind.value}], "text": _title(review)},
         "description": _description(review),
         "for": {"reference": review.subject},
         "authoredOn": instant(review.opened),
@@ -120,13 +120,18 @@ def read_review(resource: Mapping[str, Any], base: str = "") -> Review | None:
         stage=stage,
         ending=_ending_of(resource),
         decision=_decision_of(resource),
+        title="" if (text := str((resource.get("code") or {}).get("text", ""))) == _TITLE[ReviewKind(code)] else text,
     )
 
 
 def _description(review: Review) -> str:
     """Return the reasons as plain sentences under the title."""
     sentences = " ".join(dict.fromkeys(evidence.sentence for evidence in review.evidence))
-    return f"{_TITLE[review.kind]}. {sentences}"
+    return f"{_title(review)}. {sentences}"
+
+
+def _title(review: Review) -> str:
+    return review.title or _TITLE[review.kind]
 
 
 def _described_again(stored: Mapping[str, Any], review: Review) -> str:

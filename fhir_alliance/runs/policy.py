@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from fhir_alliance.config import Config, RulesSection, RuleThreshold
+from fhir_alliance.config import Config, RulesSection, RuleThreshold, SafetySection
 from fhir_alliance.core.agenda import Agenda
 from fhir_alliance.core.consent import ConsentPolicy
 from fhir_alliance.core.ordering import Cadence
@@ -12,11 +12,13 @@ from fhir_alliance.core.reviews import ReviewPolicy
 from fhir_alliance.core.rules import RULE_IDS
 from fhir_alliance.core.rules.chart import Course
 from fhir_alliance.core.rules.settings import ChosenThreshold, RuleSettings
+from fhir_alliance.core.safety_reviews import SafetyPolicy
 from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.answers import whole
 from fhir_alliance.runs.agenda import load_agenda
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.course_file import load_courses
+from fhir_alliance.runs.safety_texts import safety_texts, shipped_texts
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -30,6 +32,7 @@ class Policy(msgspec.Struct, frozen=True):
     with_algorithms: bool = False
     part2_programs: frozenset[str] = frozenset()
     courses: tuple[Course, ...] = ()
+    safety: SafetyPolicy = msgspec.field(default_factory=lambda: SafetyPolicy(shipped_texts()))
 
 
 def cadences_of(config: Config, catalog: Catalog) -> tuple[Cadence, ...]:
@@ -63,4 +66,13 @@ def policy_of(config: Config) -> Policy:
         config.write.algorithms,
         frozenset(config.consent.part2_programs),
         load_courses(config.rules.courses),
+        _safety_policy(config.safety),
     )
+
+
+def _safety_policy(section: SafetySection) -> SafetyPolicy:
+    texts = safety_texts(section.text_file)
+    if section.language not in texts:
+        known = ", ".join(sorted(texts))
+        raise StopRun("FA125", f"[safety] language: there is no text in {section.language!r}.", f"There is: {known}.")
+    return SafetyPolicy(texts, **section.model_dump(exclude={"text_file"}))

@@ -16,6 +16,10 @@ from fhir_alliance.fhir.story import Passage, told
 from fhir_alliance.stores.store import Refusal, Written
 
 EVERYBODY: Final = "*"
+# Of safety reviews: those that stood open when the run began, those of them that somebody has taken, those that nobody
+# took in time or that were handed back, those of which the supervisor is asked; those sent as messages, because no Task
+# was taken, and those that wait in the local outbox. unwatched: 1 where the store does not tell which stand open.
+REVIEWS: Final = ("open", "acknowledged", "overdue", "escalated", "messages", "waiting", "unwatched")
 
 
 class Summary:
@@ -31,6 +35,7 @@ class Summary:
         self.withdrawn = 0
         self.unknown = 0
         self.safety = 0
+        self.reviews: Counter[str] = Counter()  # safety reviews, by what is to be known of them
         self.findings: Counter[str] = Counter()
         self.standing: set[str] = set()  # reviews that needed no change, by key: a client comes on many pages
         self.parked: list[Parked] = []
@@ -80,6 +85,7 @@ class Summary:
             "withdrawn": self.withdrawn,
             "safety": self.safety,
             **self._told(),
+            "safety_reviews": {name: self.reviews[name] for name in REVIEWS},
             "created": dict(sorted(self.created.items())),
             "updated": dict(sorted(self.updated.items())),
             "unchanged": dict(sorted((self.unchanged + Counter(Task=len(self.standing))).items())),
@@ -98,6 +104,8 @@ class Summary:
     @property
     def exit(self) -> Exit:
         """The exit status that says how the run ended."""
+        if self.reviews["waiting"]:
+            return Exit.SAFETY_WAITING
         if self.unknown:
             return Exit.UNKNOWN
         if self.refused:

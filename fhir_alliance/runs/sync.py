@@ -18,7 +18,7 @@ from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.programs import labelled
 from fhir_alliance.runs.record import Record, consents_of
 from fhir_alliance.runs.reviews import News, review_tasks
-from fhir_alliance.runs.safety import safety_tasks
+from fhir_alliance.runs.safety import SafetyPath
 from fhir_alliance.runs.score import Desk, count_scores
 from fhir_alliance.runs.summary import Summary
 from fhir_alliance.runs.turn import Turn
@@ -54,26 +54,31 @@ def sync(
     summary = Summary(explain)
     tell = untold if dry_run else tell
     desk = Desk(catalog, policy)
-    learn(desk, store)
-    again = {reference for reference, _, _ in journal.parked()}
-    for page in store.responses(journal.bookmark(), again):
-        reading = read_page(page, desk, store, now, summary)
-        reading = reading._replace(forms=labelled(reading.forms, store, policy.part2_programs))
-        tell(queried(_subjects(reading), now))
-        record = Record(store, _subjects(reading), desk.instruments)
-        turn = Turn(store, record, journal, summary, now, dry_run)
-        urgent = turn.put(safety_tasks(reading.concerns, reading.withdrawals, record, policy, now, summary))
-        tell(written(urgent, (), "", now))
-        cleared = gate_all(reading.forms, store, desk, now, summary)
-        scores, observations = score_all(cleared, desk, summary)
-        voided = withdraw(reading.withdrawals, record, store.base)
-        tasks = review_tasks(News(cleared, scores, voided), record, desk, now, summary)
-        sent = turn.put([*observations, *voided, *tasks])
-        tell(written(sent, cleared, policy.consent.version, now))
-        turn.settle(page.mark, reading.parked, reading.read)
-        watch(summary.read)
-    if not dry_run:
-        store.finish()
+    with SafetyPath(store, journal, policy.safety, summary, now, dry_run=dry_run) as safety:
+        safety.deliver()
+        safety.watch()
+        tell(safety.accesses())
+        learn(desk, store)
+        again = {reference for reference, _, _ in journal.parked()}
+        for page in store.responses(journal.bookmark(), again):
+            reading = read_page(page, desk, store, now, summary)
+            safety.raise_concerns(reading.concerns)
+            tell(safety.accesses())
+            reading = reading._replace(forms=labelled(reading.forms, store, policy.part2_programs))
+            tell(queried(_subjects(reading), now))
+            record = Record(store, _subjects(reading), desk.instruments)
+            turn = Turn(store, record, journal, summary, now, dry_run)
+            cleared = gate_all(reading.forms, store, desk, now, summary)
+            scores, observations = score_all(cleared, desk, summary)
+            voided = withdraw(reading.withdrawals, record, store.base)
+            ended = safety.withdraw(reading.withdrawals, record)
+            tasks = review_tasks(News(cleared, scores, voided), record, desk, now, summary)
+            sent = turn.put([*observations, *voided, *ended, *tasks])
+            tell(written(sent, cleared, policy.consent.version, now))
+            turn.settle(page.mark, reading.parked, reading.read)
+            watch(summary.read)
+        if not dry_run:
+            store.finish()
     return summary
 
 
@@ -160,5 +165,5 @@ def withdraw(withdrawals: Iterable[Withdrawal], record: Record, base: str) -> li
 
 
 def _subjects(reading: Reading) -> set[str]:
-    named = [form.subject for form in reading.forms] + [concern.subject for concern in reading.concerns]
-    return {*named, *(withdrawal.subject for withdrawal in reading.withdrawals if withdrawal.subject)}
+    named = {form.subject for form in reading.forms}
+    return named | {withdrawal.subject for withdrawal in reading.withdrawals if withdrawal.subject}

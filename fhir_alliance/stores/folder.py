@@ -21,6 +21,7 @@ import orjson
 
 from fhir_alliance.errors import ConsentUnreachable, ParkItem, StopRun
 from fhir_alliance.fhir.difference import Change, ChangeKind, Known
+from fhir_alliance.fhir.elements import has_code
 from fhir_alliance.fhir.wire import strict_json
 from fhir_alliance.stores.files import BUFFER, replace_file
 from fhir_alliance.stores.folder_people import folder_people
@@ -68,11 +69,19 @@ class FolderStore:
 
     def about(self, kind: str, subjects: Collection[str]) -> list[Mapping[str, Any]]:
         """Return all resources of a type about these patients."""
-        return self._opened(kind).about(kind, subjects)
+        index = self._opened(kind)
+        if kind == "Consent" and index.broken_consent is not None:
+            raise index.broken_consent
+        return index.about(kind, subjects)
 
     def active(self, kind: str) -> list[Mapping[str, Any]]:
         """Return all resources of a type whose status is active."""
         return [r for r in self._opened(kind).all_of(kind) if r.get("status") == "active"]
+
+    def tasks(self, code: str, statuses: Collection[str]) -> list[Mapping[str, Any]]:
+        """Return all Tasks with a code of ours in these statuses; a derived one stands for an exported one."""
+        latest = {str(task.get("id")): task for task in self._opened().all_of("Task")}
+        return [task for task in latest.values() if has_code(task, code, statuses)]
 
     def named(self, kind: str, references: Collection[str]) -> list[Mapping[str, Any]]:
         """Return resources by reference."""
@@ -100,6 +109,10 @@ class FolderStore:
     def log(self, events: Sequence[bytes]) -> bool:
         """Take none: the audit trail of a folder is the local file, which seals its lines."""
         return False
+
+    def create(self, change: Change, known: Known, journal: Journal) -> Written:
+        """Take one resource in, as `put` does: a folder has no transactions."""
+        return self.put([change], known, journal)
 
     def finish(self) -> None:
         """Replace the derived files that changed."""
@@ -139,6 +152,7 @@ class _Index:
             CREATE INDEX by_subject ON resource (type, subject);
             CREATE INDEX by_id ON resource (type, id);"""
         )
+        self.broken_consent: ConsentUnreachable | None = None  # told to who asks for Consents: safety comes before them
         self._touched: set[str] = set()
         self._kinds: frozenset[str] = frozenset()
 
@@ -161,13 +175,13 @@ class _Index:
                 resource = strict_json(record.body)
             except ParkItem:
                 if _is_consent(typed, record.body):
-                    raise ConsentUnreachable(
+                    self.broken_consent = ConsentUnreachable(
                         "FA301", f"{record.place} cannot be read, so nothing is shared.", "Correct that Consent."
-                    ) from None
+                    )
                 continue
             if isinstance(resource, dict) and resource.get("resourceType") in kinds:
                 if _has_no_patient(resource):
-                    raise ConsentUnreachable(
+                    self.broken_consent = ConsentUnreachable(
                         "FA304", f"{record.place} does not say whose it is; nothing is shared.", "Correct that Consent."
                     )
                 self._insert(resource["resourceType"], resource, record.body, path.name.endswith(DERIVED))

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from fhir_alliance.errors import RetryLater, StopRun
+from fhir_alliance.stores.outbox import Outbox
 
 _VERSION = 1
 _SCHEMA = """
@@ -47,6 +48,7 @@ class Journal:
         Raises RetryLater FA501 when another run holds it, StopRun FA502-FA505 when it cannot be trusted.
         """
         self._folder = _private(folder)
+        self.outbox = Outbox(self._folder)
         if (folder / "lease").is_symlink():
             raise StopRun("FA503", "the lease is a symbolic link.", "Name the real folder in [state] folder.")
         self._lock = FileLock(self._folder / "lease", timeout=0, mode=0o600)
@@ -67,6 +69,7 @@ class Journal:
         """Return a copy in memory, without the lease, for a dry run: it leaves no trace."""
         journal = cls.__new__(cls)
         journal._folder, journal._lock = folder, FileLock(folder / "lease")
+        journal.outbox = Outbox(folder, frozen=True)
         journal._db = sqlite3.connect(":memory:")
         with tempfile.TemporaryDirectory() as name:  # opening the real one, even to read, would leave files beside it
             for file in ("journal.db", "journal.db-wal"):

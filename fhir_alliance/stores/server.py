@@ -11,9 +11,11 @@ from urllib.parse import quote
 import msgspec
 import orjson
 
+from fhir_alliance.core.model import Write
 from fhir_alliance.errors import AllianceError, ConsentUnreachable, RetryLater, ServerRefuses, Unreachable
 from fhir_alliance.fhir.difference import CANONICAL, Change, ChangeKind, Known
-from fhir_alliance.fhir.identifiers import local, urn
+from fhir_alliance.fhir.elements import has_code
+from fhir_alliance.fhir.identifiers import TERMS, local, urn
 from fhir_alliance.stores.http import Http, Reply, json_of
 from fhir_alliance.stores.journal import Intent, Journal
 from fhir_alliance.stores.store import Page, PersonRecord, Record, Refusal, Written
@@ -90,6 +92,11 @@ class ServerStore:
         """Return all resources of a type whose status is active."""
         return self._all(self._http.get(kind, {"status": "active", "_count": str(PAGE_SIZE)}))
 
+    def tasks(self, code: str, statuses: Collection[str]) -> list[Mapping[str, Any]]:
+        """Return all Tasks with a code of ours in these statuses; a server that narrows less is corrected here."""
+        params = {"code": f"{TERMS}|{code}", "status": ",".join(statuses), "_count": str(PAGE_SIZE)}
+        return [task for task in self._all(self._http.get("Task", params)) if has_code(task, code, statuses)]
+
     def named(self, kind: str, references: Collection[str]) -> list[Mapping[str, Any]]:
         """Return resources by reference."""
         return [orjson.loads(body) for _, body in self._raw_named(kind, references)]
@@ -135,6 +142,28 @@ class ServerStore:
         entries = [{"resource": orjson.Fragment(event), "request": request} for event in events]
         bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
         return self._http.post("", orjson.dumps(bundle)).ok
+
+    def create(self, change: Change, known: Known, journal: Journal) -> Written:
+        """Create one resource by itself, unless its identifier stands there already."""
+        written, write = Written(), change.write
+        journal.intend([Intent(write.value, write.type, write.system)])
+        resource = orjson.loads(known.resolve(write.body))
+        resource.pop("id", None)
+        try:
+            reply = self._http.write("POST", write.type, orjson.dumps(resource), {"If-None-Exist": _criteria(write)})
+        except RetryLater:
+            written.unknown.append(write)
+            return written
+        if reply.ok:
+            counter = written.created if reply.status == 201 else written.unchanged
+            counter[write.type] += 1
+        elif reply.is_second and reply.status in (409, 412):  # perhaps by our own first attempt
+            written.unknown.append(write)
+            return written
+        else:
+            written.refused.append(Refusal(write.group, *_refusal(reply)))
+        journal.settle([write.value])
+        return written
 
     def finish(self) -> None:
         """Nothing is held back: a server's answer is its promise."""
@@ -276,13 +305,18 @@ def _entry(change: Change, resource: dict[str, Any]) -> dict[str, Any]:
             criteria = f"url={quote(write.value, safe='')}&version={quote(str(resource.get('version', '')), safe='')}"
             criteria = criteria if resource.get("version") else criteria.partition("&")[0]
         else:
-            criteria = f"identifier={quote(write.system, safe='')}%7C{write.value}"
+            criteria = _criteria(write)
         request = {"method": "POST", "url": write.type, "ifNoneExist": criteria}
         return {"fullUrl": _full_url(change), "resource": resource, "request": request}
     request = {"method": "PUT", "url": f"{write.type}/{change.stored_id}"}
     if change.stored_version:
         request["ifMatch"] = f'W/"{change.stored_version}"'
     return {"fullUrl": _full_url(change), "resource": resource, "request": request}
+
+
+def _criteria(write: Write) -> str:
+    """Return the search that finds what has the identifier of a write."""
+    return f"identifier={quote(write.system, safe='')}%7C{write.value}"
 
 
 def _full_url(change: Change) -> str:

@@ -78,6 +78,9 @@ class Store(Protocol):
     def active(self, kind: str) -> list[Mapping[str, Any]]:
         """Return all resources of a type whose status is active."""
 
+    def tasks(self, code: str, statuses: Collection[str]) -> list[Mapping[str, Any]]:
+        """Return all Tasks with a code of ours that stand in one of these statuses."""
+
     def named(self, kind: str, references: Collection[str]) -> list[Mapping[str, Any]]:
         """Return the resources of a type with these references; missing ones are left out."""
 
@@ -92,6 +95,9 @@ class Store(Protocol):
 
     def log(self, events: Sequence[bytes]) -> bool:
         """Take AuditEvents; False where this store takes none, or nobody knows whether it did."""
+
+    def create(self, change: Change, known: Known, journal: Journal) -> Written:
+        """Create one resource by itself, in no transaction, unless its identifier stands there already."""
 
     def finish(self) -> None:
         """Make everything durable."""

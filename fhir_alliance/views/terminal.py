@@ -32,9 +32,28 @@ def summary_text(title: str, counts: Mapping[str, Any], *, dry_run: bool = False
         if counts[name]:
             what = ", ".join(f"{number:,} {kind}" for kind, number in counts[name].items())
             lines.append(Text(f"  {verb if name != 'unchanged' else ''}{name}: {what}"))
+    lines += _safety(counts["safety_reviews"])
     if not counts["created"] and not counts["updated"] and counts["unchanged"]:
         lines.append(Text("  Nothing changed."))
     return Group(*lines)
+
+
+def _safety(reviews: Mapping[str, int]) -> list[Text]:
+    """Return what is to be known about safety reviews; what waits for a person stands out."""
+    lines = []
+    if reviews["open"] or reviews["overdue"]:
+        words = ", ".join(f"{reviews[name]:,} {name}" for name in ("open", "acknowledged", "overdue", "escalated"))
+        lines.append(Text(f"  safety reviews: {words}"))
+    for condition, words in (
+        (reviews["overdue"] > reviews["escalated"], "Overdue, and nobody is named to ask next: [safety] escalate_to."),
+        (reviews["messages"], f"{reviews['messages']:,} safety reviews went as messages: no Task was taken."),
+        (reviews["unwatched"], "Which safety reviews stand open, the server does not tell: watch them there."),
+        (reviews["waiting"], f"{reviews['waiting']:,} SAFETY REVIEWS WAIT IN THE LOCAL OUTBOX, in no record yet."),
+        (reviews["waiting"], "Tell the on-call clinician now; the next sync delivers them first."),
+    ):
+        if condition:
+            lines.append(Text(f"  {words}", style="bold"))
+    return lines
 
 
 def planned_table(changes: Iterable[tuple[str, str, str]], most: int = 40) -> RenderableType:

@@ -29,8 +29,9 @@ def ehr() -> Iterator[responses.RequestsMock]:
     """A server with one form and nothing else; tests add what it says to a transaction."""
     with responses.RequestsMock(assert_all_requests_are_fired=False) as server:
         kind = "application/fhir+json"
-        form = {"resource": response_json([1] * 9), "search": {"mode": "match"}}
-        server.get(f"{EHR}/Questionnaire", json={"resourceType": "Bundle"}, content_type=kind)
+        form = {"resource": response_json([1] * 8 + [0]), "search": {"mode": "match"}}
+        for known in ("Task", "Questionnaire"):
+            server.get(f"{EHR}/{known}", json={"resourceType": "Bundle"}, content_type=kind)
         server.get(f"{EHR}/QuestionnaireResponse", json={"resourceType": "Bundle", "entry": [form]}, content_type=kind)
         server.post(re.compile(rf"{EHR}/\w+/_search"), json={"resourceType": "Bundle"}, content_type=kind)
         yield server
@@ -112,14 +113,15 @@ def test_unknown_outcome(run: Run, ehr: responses.RequestsMock) -> None:
     ehr.post(EHR + "/", status=503, headers={"Retry-After": "0"})
     done = run("sync", "--store", EHR, "--json")
     assert done.exit_code == 21
-    assert json.loads(done.stdout)["unknown"] == 3
+    assert json.loads(done.stdout)["unknown"] == 2
     assert "outcome is not known" in done.stderr
 
 
 def test_later(run: Run) -> None:
     """75: a server that only asks for patience ends the run; later it may succeed."""
     with responses.RequestsMock() as busy:
-        busy.get(f"{EHR}/Questionnaire", status=429, headers={"Retry-After": "0"})
+        for kind in ("Task", "Questionnaire"):
+            busy.get(f"{EHR}/{kind}", status=429, headers={"Retry-After": "0"})
         done = run("sync", "--store", EHR)
     assert (done.exit_code, code_of(done)) == (75, "FA403")
 
@@ -127,12 +129,15 @@ def test_later(run: Run) -> None:
 @pytest.mark.parametrize("name", ["Consent.ndjson", "Consent.json", "consents.json"])
 @pytest.mark.parametrize("command", ["score", "sync"])
 def test_consents_unreadable(run: Run, clinic: Clinic, command: str, name: str) -> None:
-    """23: a Consent that cannot be read may say no, so nothing is shared."""
+    """23: a Consent that cannot be read may say no, so nothing is shared; but a safety answer is raised before that."""
     folder = clinic()
     (folder / name).write_text('{"resourceType": "Consent", "status": "active", "provision"\n', encoding="utf-8")
     done = run("score", folder) if command == "score" else run("sync", "--store", folder)
     assert (done.exit_code, code_of(done)) == (23, "FA301")
-    assert list(folder.glob("*.fhir-alliance.ndjson")) == []
+    assert {path.name for path in folder.glob("*.fhir-alliance.ndjson")} <= {"Task.fhir-alliance.ndjson"}
+    if command == "sync":
+        [task] = map(json.loads, (folder / "Task.fhir-alliance.ndjson").read_text().splitlines())
+        assert task["code"]["coding"][0]["code"] == "safety-review"
 
 
 @pytest.mark.parametrize(

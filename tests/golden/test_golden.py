@@ -22,13 +22,15 @@ from fhir_alliance.core.consent import ConsentPolicy, Datum, gate
 from fhir_alliance.core.model import Cleared, Instrument, MissingRule, Response, Review, Score
 from fhir_alliance.core.reviews import Found, ReviewPolicy, Setting, plan_goal_reviews
 from fhir_alliance.core.rules import evaluate, judged
-from fhir_alliance.core.safety_reviews import cancel_withdrawn, plan_safety_review
+from fhir_alliance.core.safety_reviews import SafetyPolicy, cancel_withdrawn, plan_escalation, plan_safety_review
 from fhir_alliance.core.scoring import Scorer
 from fhir_alliance.fhir.inbound import Forms
 from fhir_alliance.fhir.observation import Emitter, panel_codes, read_score, withdrawn
+from fhir_alliance.fhir.safety_task import communication, escalation_task
 from fhir_alliance.fhir.task import changed_task, new_task, read_review
 from fhir_alliance.runs.agenda import load_agenda
 from fhir_alliance.runs.catalog import load_catalog
+from fhir_alliance.runs.safety_texts import shipped_texts
 from fhir_alliance.testing import make_book, make_charts, response_json
 
 HERE = Path(__file__).parent
@@ -50,6 +52,7 @@ LENIENT = msgspec.structs.replace(
         msgspec.structs.replace(s, missing=MissingRule(1, "test")) if s.id == "bond" else s for s in CHECKIN.scales
     ),
 )
+SAFETY = SafetyPolicy(shipped_texts())
 SETTING = Setting(ANNA, "EpisodeOfCare/e1", "Encounter/s5", "PractitionerRole/lea", "Goal/sleep", "CarePlan/c1")
 
 
@@ -125,19 +128,23 @@ def goal_tasks() -> dict[str, bytes]:
 
 
 def safety_tasks() -> dict[str, bytes]:
-    """Return a safety review as it is opened, and as it ends when its form is withdrawn."""
+    """Return a safety review as it is opened, as a message, as the supervisor's, and as it ends with its form."""
     form = FORMS.read(json.dumps(phq([1, 1, 1, 1, 1, 1, 1, 1, 1])).encode(), "in.ndjson:1", NOW)
     assert isinstance(form, Response)
     concern = FORMS.concern_of(form)
     assert concern is not None
-    review = plan_safety_review(concern, SETTING, (), ReviewPolicy(), NOW)
+    review = plan_safety_review(concern, SETTING, (), SAFETY, NOW)
     assert review is not None
-    opened = new_task(review).body
-    known = read_review(stored(opened))
+    opened = new_task(review)
+    known = read_review(stored(opened.body))
     assert known is not None
+    cancelled = cancel_withdrawn(known, SAFETY.staff().cancelled)
+    escalated = plan_escalation(known, "Practitioner/sue", SAFETY, LATER)
     return {
-        "task-safety-review": opened,
-        "task-safety-review-cancelled": changed_task(stored(opened), cancel_withdrawn(known), LATER).body,
+        "task-safety-review": opened.body,
+        "task-safety-review-cancelled": changed_task(stored(opened.body), cancelled, LATER).body,
+        "task-safety-escalation": escalation_task(escalated, stored(opened.body)).body,
+        "communication-safety": communication(opened, NOW).body,
     }
 
 

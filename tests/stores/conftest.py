@@ -92,12 +92,15 @@ class Ehr:
     """A small FHIR server in memory: searches by id, patient and change; transactions with its own ids.
 
     page: entries on a page.  on_transaction: may answer in place of it, before or after it was done.
+    on_create: the same for the creation of one resource.  on_search: the same for a search, by type.
     """
 
     def __init__(self, *resources: dict[str, Any]) -> None:
         self.resources = list(resources)
         self.page = 500
         self.on_transaction: Callable[[dict[str, Any], Callable[[], Answer]], Answer] = lambda _, commit: commit()
+        self.on_create: Callable[[dict[str, Any], Callable[[], Answer]], Answer] = lambda _, commit: commit()
+        self.on_search: dict[str, Answer] = {}
         self.transactions: list[dict[str, Any]] = []
 
     def __call__(self, request: Request) -> Answer:
@@ -105,10 +108,14 @@ class Ehr:
         url = urlsplit(request.path)
         if request.method == "POST" and not url.path.endswith("/_search"):
             bundle = json.loads(request.body)
+            if bundle["resourceType"] != "Bundle":
+                return self.on_create(bundle, lambda: self._create(bundle, request.headers["If-None-Exist"]))
             self.transactions.append(bundle)
             return self.on_transaction(bundle, lambda: self._transact(bundle))
         asked = {k: v[0] for k, v in parse_qs(url.query + "&" + request.body.decode()).items()}
         kind = url.path.split("/")[2]
+        if kind in self.on_search:
+            return self.on_search[kind]
         found = [
             resource for resource in self.resources if resource["resourceType"] == kind and matches(resource, asked)
         ]
@@ -122,6 +129,14 @@ class Ehr:
     def all(self, kind: str) -> list[dict[str, Any]]:
         """Return the resources of a type."""
         return [resource for resource in self.resources if resource["resourceType"] == kind]
+
+    def _create(self, resource: dict[str, Any], unless: str) -> Answer:
+        value = unquote(unless).rpartition("|")[2]
+        for stored in self.all(resource["resourceType"]):
+            if value in [identifier["value"] for identifier in stored["identifier"]]:
+                return 200, stored, {}
+        self.resources.append(resource | {"id": f"srv-{len(self.resources)}"})
+        return 201, self.resources[-1], {}
 
     def _transact(self, bundle: dict[str, Any]) -> Answer:
         responses, names = [], {}

@@ -1,0 +1,84 @@
+"""Every run looks at the safety reviews that stand open, also of clients without a new form, and escalates in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from fhir_alliance.core.model import Review, ReviewKind, Write
+from fhir_alliance.core.safety_reviews import SafetyPolicy, is_overdue, plan_escalation
+from fhir_alliance.errors import RetryLater
+from fhir_alliance.fhir.safety_task import (
+    HANDED_BACK,
+    OPEN,
+    acknowledgement,
+    escalation_task,
+    is_escalation,
+    is_handed_back,
+)
+from fhir_alliance.fhir.setting import supervisor_of
+from fhir_alliance.fhir.task import read_review
+from fhir_alliance.runs.safety_delivery import Delivery, Resource
+from fhir_alliance.stores.store import Refusal
+
+
+class _Late(NamedTuple):
+    """A review that nobody took in time, or that was handed back undone, and its Task."""
+
+    task: Resource
+    review: Review
+
+
+def watch_reviews(delivery: Delivery, policy: SafetyPolicy) -> None:
+    """Count the reviews that stand open, and ask the supervisor, once, about each that nobody has taken in time.
+
+    One query gives all of them; those of the supervisors are not watched again.
+    """
+    summary, base = delivery.summary, delivery.store.base
+    late = []
+    for task in _watched(delivery):
+        review = read_review(task, base)
+        if review is None or is_escalation(task):
+            continue
+        is_back, is_taken = is_handed_back(task), acknowledgement(task, base) is not None
+        delivery.seen.add(review.subject)
+        summary.reviews["open"] += not is_back
+        summary.reviews["acknowledged"] += is_taken
+        if is_back or (not is_taken and is_overdue(review, policy, delivery.now)):
+            late.append(_Late(task, review))
+    if late:
+        summary.reviews["overdue"] += len(late)
+        _escalate(late, delivery, policy)
+
+
+def _watched(delivery: Delivery) -> list[Resource]:
+    """Return the Tasks to watch; that they cannot be read is told, and holds back no answer that is yet to be read."""
+    tasks = None
+    with suppress(RetryLater):
+        tasks = delivery.told(lambda: delivery.store.tasks(ReviewKind.SAFETY.value, (*OPEN, *HANDED_BACK)))
+    delivery.summary.reviews["unwatched"] = int(tasks is None)
+    return tasks or []
+
+
+def _escalate(late: Sequence[_Late], delivery: Delivery, policy: SafetyPolicy) -> None:
+    subjects = {review.subject for _, review in late}
+    writes = _escalations(late, delivery.about("CareTeam", subjects), delivery, policy)
+    known = delivery.known(subjects, {write.value for write in writes})
+    left = delivery.send([write for write in writes if write.value not in known.by_value], known)
+    delivery.summary.reviews["escalated"] += len(writes) - len(left)
+    delivery.summary.refused += [Refusal(key, "FA512", "no escalation of it is taken.") for key in sorted(left)]
+
+
+def _escalations(
+    late: Sequence[_Late], teams: Sequence[Resource], delivery: Delivery, policy: SafetyPolicy
+) -> list[Write]:
+    """Return the supervisors' Tasks; none where neither the site nor the care team names a supervisor."""
+    writes = []
+    for task, review in late:
+        own = [team for team in teams if team.get("subject", {}).get("reference") == review.subject]
+        supervisor = policy.escalate_to or supervisor_of(own, delivery.store.base)
+        if supervisor:
+            child = plan_escalation(review, supervisor, policy, delivery.now, declined=is_handed_back(task))
+            writes.append(escalation_task(child, task))
+    return writes
