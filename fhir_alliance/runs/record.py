@@ -89,8 +89,7 @@ class Record:
     def sessions(self) -> dict[str, Mapping[str, Any]]:
         """Return, by a score's key, the Encounter in which its form was answered, where the store holds it."""
         named = {key: _encounter(resource, self._store.base) for key, resource in self.observations.items()}
-        held = self._store.named("Encounter", set(named.values()) - {""})
-        found = {f"Encounter/{r.get('id')}": r for r in held if is_shaped(r)}
+        found = {f"Encounter/{r.get('id')}": r for held in self._about["Encounter"].values() for r in held}
         return {key: found[reference] for key, reference in named.items() if reference in found}
 
 

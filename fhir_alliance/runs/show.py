@@ -11,7 +11,7 @@ from datetime import datetime
 
 import msgspec
 
-from fhir_alliance.core.consent import ConsentPolicy, ConsentRecord, Datum, Verdict, judge
+from fhir_alliance.core.consent import Datum
 from fhir_alliance.core.course import ClientCourse, Kept, StatedGoal, courses_of, findings_of
 from fhir_alliance.core.model import Instrument, Review, Score
 from fhir_alliance.errors import StopRun
@@ -24,29 +24,10 @@ from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.record import Record, consents_of
 from fhir_alliance.runs.score import Desk
 from fhir_alliance.runs.sync import learn
+from fhir_alliance.runs.viewer import Viewer
 from fhir_alliance.stores.store import Store
 
 _GOALS, _REVIEWS = "goals", "reviews"
-
-
-class _Gate(msgspec.Struct, frozen=True):
-    """What decides over each kind of record of one client."""
-
-    subject: str
-    consents: Sequence[ConsentRecord]
-    policy: ConsentPolicy
-    now: datetime
-
-    def objections(self, datum: Datum) -> tuple[str, ...]:
-        """Return why a kind of record may not be seen, in the order of `core.consent.gate`; empty where it may."""
-        said = [(c, judge(c, self.subject, self.policy.purpose, datum, self.now)) for c in self.consents]
-        for bad, words in ((Verdict.DENY, "forbids it"), (Verdict.UNDECIDED, "cannot be evaluated")):
-            reasons = tuple(f"{consent.reference} {words}" for consent, verdict in said if verdict is bad)
-            if reasons:
-                return reasons
-        if self.policy.default_permit or any(verdict is Verdict.PERMIT for _, verdict in said):
-            return ()
-        return ("no consent on record speaks to it, and the site asks for one",)
 
 
 def show(store: Store, catalog: Catalog, policy: Policy, client: str, now: datetime) -> ClientCourse:
@@ -58,8 +39,8 @@ def show(store: Store, catalog: Catalog, policy: Policy, client: str, now: datet
     subject = local(client if "/" in client else f"Patient/{client}", store.base)
     if not subject.startswith("Patient/"):
         raise _nobody()
-    gate = _Gate(subject, consents_of(store, {subject}).get(subject, ()), policy.consent, now)
-    if reasons := gate.objections(Datum.of(())):
+    viewer = Viewer(subject, consents_of(store, {subject}).get(subject, ()), policy.consent, now)
+    if reasons := viewer.objections(Datum.of(())):
         return ClientCourse(subject, "", now, kept=(Kept("everything", reasons),), all_kept=True)
     desk = Desk(catalog, policy)
     learn(desk, store)
@@ -67,21 +48,21 @@ def show(store: Store, catalog: Catalog, policy: Policy, client: str, now: datet
     patient = next(iter(store.named("Patient", {subject})), None)
     if patient is None and not (record.observations or record.tasks or record.goals(subject)):
         raise _nobody()
-    return _filled(ClientCourse(subject, name_of(patient or {}), now), record, gate, desk)
+    return _filled(ClientCourse(subject, name_of(patient or {}), now), record, viewer, desk)
 
 
 def _nobody() -> StopRun:
     return StopRun("FA140", "the store has no such client.", "Name a Patient by its id, as in: show client-01")
 
 
-def _filled(shown: ClientCourse, record: Record, gate: _Gate, desk: Desk) -> ClientCourse:
+def _filled(shown: ClientCourse, record: Record, viewer: Viewer, desk: Desk) -> ClientCourse:
     """Return the course with all that the gate lets through, and with what it keeps."""
     history = [score for score in record.history if score.subject == shown.subject]
-    kept = _kept_instruments(history, desk, gate)
+    kept = _kept_instruments(history, desk, viewer)
     seen = [score for score in history if score.instrument not in kept]
     modes = {key: mode_of(encounter) for key, encounter in record.sessions().items()}
-    goals, why_no_goals = _goals(record, gate)
-    reviews, why_no_reviews = _reviews(record, gate, {score.key for score in seen} if kept else None)
+    goals, why_no_goals = _goals(record, viewer)
+    reviews, why_no_reviews = _reviews(record, viewer, {score.key for score in seen} if kept else None)
     titles = [Kept(desk.instruments[name].title, reasons) for name, reasons in sorted(kept.items())]
     return msgspec.structs.replace(
         shown,
@@ -94,10 +75,10 @@ def _filled(shown: ClientCourse, record: Record, gate: _Gate, desk: Desk) -> Cli
     )
 
 
-def _kept_instruments(history: Sequence[Score], desk: Desk, gate: _Gate) -> dict[str, tuple[str, ...]]:
+def _kept_instruments(history: Sequence[Score], desk: Desk, viewer: Viewer) -> dict[str, tuple[str, ...]]:
     """Return the instruments whose scores may not be seen, each with the reasons."""
     named = sorted({score.instrument for score in history if score.instrument in desk.instruments})
-    said = {name: gate.objections(_datum(desk.instruments[name])) for name in named}
+    said = {name: viewer.objections(_datum(desk.instruments[name])) for name in named}
     return {name: reasons for name, reasons in said.items() if reasons}
 
 
@@ -105,18 +86,18 @@ def _datum(instrument: Instrument) -> Datum:
     return Datum.of(panel_codes(instrument))
 
 
-def _goals(record: Record, gate: _Gate) -> tuple[tuple[StatedGoal, ...], tuple[Kept, ...]]:
-    if reasons := gate.objections(Datum(frozenset({"Goal"}), frozenset())):
+def _goals(record: Record, viewer: Viewer) -> tuple[tuple[StatedGoal, ...], tuple[Kept, ...]]:
+    if reasons := viewer.objections(Datum(frozenset({"Goal"}), frozenset())):
         return (), (Kept(_GOALS, reasons),)
-    goals = [goal for resource in record.goals(gate.subject) if (goal := read_goal(resource)) is not None]
+    goals = [goal for resource in record.goals(viewer.subject) if (goal := read_goal(resource)) is not None]
     return tuple(sorted(goals, key=lambda goal: (str(goal.starts), goal.reference))), ()
 
 
-def _reviews(record: Record, gate: _Gate, seen: set[str] | None) -> tuple[tuple[Review, ...], tuple[Kept, ...]]:
+def _reviews(record: Record, viewer: Viewer, seen: set[str] | None) -> tuple[tuple[Review, ...], tuple[Kept, ...]]:
     """Return the reviews. seen: the scores that may be seen, where some may not; then reviews rest on no others."""
-    if reasons := gate.objections(Datum(frozenset({"Task"}), frozenset())):
+    if reasons := viewer.objections(Datum(frozenset({"Task"}), frozenset())):
         return (), (Kept(_REVIEWS, reasons),)
-    reviews = [review for review in record.reviews if review.subject == gate.subject]
+    reviews = [review for review in record.reviews if review.subject == viewer.subject]
     if seen is not None:
         reviews = [_resting_on(review, seen) for review in reviews]
     return tuple(sorted(reviews, key=lambda review: (review.opened, review.key))), ()

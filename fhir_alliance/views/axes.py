@@ -6,12 +6,15 @@ import math
 from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Final
 
 from htpy import Element, Fragment, fragment
 
 from fhir_alliance.core.cutoffs import plain
 from fhir_alliance.core.model import Number
 from fhir_alliance.views.drawing import Span, line, words
+
+_HALF: Final = 3.3  # half a letter of a label, in pixels
 
 
 def ticks(low: Number, high: Number, most: int = 6) -> list[Decimal]:
@@ -66,9 +69,11 @@ def day_axis(span: Span, top: float, bottom: float, labelled: Sequence[date]) ->
         x = span.at(day.toordinal())
         marks.append(line((x, top), (x, bottom), "grid"))
         label = day_words(day, labelled[0])
-        if x - last >= 7 * len(label):
-            marks.append(words((x, bottom + 16), label, "quiet", "middle"))
-            last = x + 3 * len(label)
+        is_first = x - span.start < _HALF * len(label)
+        begin = x if is_first else x - _HALF * len(label)
+        if begin >= last:
+            marks.append(words((x, bottom + 18), label, "quiet", "start" if is_first else "middle"))
+            last = begin + 2 * _HALF * len(label) + 12
     return fragment[marks]
 
 

@@ -39,7 +39,6 @@ def _kept_page(told: ClientCourse) -> Node:
             h.ul(".plain")[(h.li[reason] for kept in told.kept for reason in kept.reasons)],
             h.p[SAFETY_NOTE],
         ],
-        _footer(told),
     ]
 
 
@@ -120,6 +119,7 @@ def _instrument(name: str, courses: Sequence[Course], timeline: Timeline) -> Ele
 def _changes(courses: Sequence[Course]) -> Iterator[Element]:
     """Yield each change from first to last that can be judged, and once for each reason why others cannot."""
     unjudged: dict[str, list[str]] = {}
+    lines = sum(len(course.lines) for course in courses)
     for course in courses:
         for line in course.lines:
             name = f"{course.title} ({line.rater.value})"
@@ -128,7 +128,8 @@ def _changes(courses: Sequence[Course]) -> Iterator[Element]:
             else:
                 unjudged.setdefault(line.change.reason, []).append(name)
     for reason, names in unjudged.items():
-        yield h.li(".quiet")[f"Change is not judged for {', '.join(names)}. {sentence(reason)}"]
+        of = f" for {', '.join(names)}" if len(names) < lines else ""
+        yield h.li(".quiet")[f"Change is not judged{of}. {sentence(reason)}"]
 
 
 def sentence(reason: str) -> str:
@@ -156,22 +157,21 @@ def _cited(finding: StoodFinding) -> str:
 
 
 def _reviews(reviews: Sequence[Review]) -> Element:
-    head = ("review", "state", "opened", "due", "done", "asked", "to talk about")
-    rows = [
-        (
-            f"{REVIEW_WORDS[r.kind]}{' (urgent)' if r.level is Level.URGENT else ''}",
-            _STATES[r.status],
-            f"{r.opened:%Y-%m-%d}",
-            f"{r.due:%Y-%m-%d}",
-            f"{r.closed_on:%Y-%m-%d}" if r.closed_on else "",
-            r.owner,
-            " ".join(r.agenda),
-        )
-        for r in reviews
-    ]
     return h.section("#reviews", aria_labelledby="reviews-h")[
         h.h2("#reviews-h")["Reviews"],
-        table(Table("Reviews in the record", head, tuple(rows))) if rows else h.p["No review stands in the record."],
+        [_review(review) for review in reviews] or h.p["No review stands in the record."],
+    ]
+
+
+def _review(review: Review) -> Element:
+    """Return one review: what and for whom, and what to talk about."""
+    urgent = ", urgent" if review.level is Level.URGENT else ""
+    done = f", done {whole_day(review.closed_on)}" if review.closed_on else ""
+    when = f"Opened {whole_day(review.opened)}, due {whole_day(review.due)}{done}."
+    return h.article[
+        h.h3[f"{sentence(REVIEW_WORDS[review.kind])}, {_STATES[review.status]}{urgent}"],
+        h.p(".quiet.small")[f"{when} {review.owner or 'No owner yet'}."],
+        h.ul(".plain")[(h.li[line] for line in review.agenda)] if review.agenda else None,
     ]
 
 
@@ -185,14 +185,20 @@ def _goals(told: ClientCourse) -> Element:
 
 
 def _sources(courses: Sequence[Course]) -> Element:
+    told = [(course.title, list(sources(course))) for course in courses]
+    bandless = [course.title for course in courses if course.error is None]
+    unknown = f"No error band is drawn for {', '.join(bandless)}: SD or reliability is not known to this program."
     return h.section("#sources", aria_labelledby="sources-h")[
         h.h2("#sources-h")["Where the lines and bands are from"],
-        h.ul(".plain.small")[(h.li[h.strong[f"{c.title}: "], " ".join(sources(c))] for c in courses)],
+        h.ul(".plain.small")[
+            (h.li[h.strong[f"{title}: "], " ".join(said)] for title, said in told if said),
+            h.li[unknown] if bandless else None,
+        ],
     ]
 
 
 def sources(course: Course) -> Iterator[str]:
-    """Yield where a scale's caseness line, bands and error band are from, or that they are not known."""
+    """Yield where a scale's caseness line, bands, error band and corridor are from, as far as it has them."""
     if course.caseness is not None:
         yield f"Caseness {plain(course.caseness.at)}: {course.caseness.source}."
     for source in dict.fromkeys(band.source for band in course.bands):
@@ -204,8 +210,6 @@ def sources(course: Course) -> Iterator[str]:
             f"{plain(error.sd.value)} ({error.sd.source}), reliability {error.reliability.value} "
             f"({error.reliability.source})."
         )
-    else:
-        yield "No error band: SD and reliability are not known to this program for this scale."
     if course.reliable_change is not None:
         yield f"Reliable change from {plain(course.reliable_change.value)} points: {course.reliable_change.source}."
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -139,7 +140,7 @@ def _heading(course: Course) -> Fragment:
 def _scale(course: Course, panel: Panel, *, wide: bool) -> Fragment:
     """Return grid, measurement error, caseness line, and names of bands at the right."""
     low, high = panel.up.low, panel.up.high
-    values = ticks(round(low), round(high), 6 if wide else 2) if high - low >= 2 else [course.low, course.high]
+    values = ticks(round(low), round(high)) if wide else [Decimal(str(low)), Decimal(str(high))]
     marks: list[Element | Fragment] = [*_corridor(course, panel), value_axis(panel.up, _LEFT, _RIGHT, values)]
     marks += [_error(course, drawn, panel) for drawn in course.lines[:1] if course.error is not None]
     labels: list[tuple[float, str, str]] = []

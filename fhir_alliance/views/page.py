@@ -39,9 +39,9 @@ _STYLE: Final = (
         "th,td{text-align:left;vertical-align:top;padding:4px 12px 4px 0;border-bottom:1px solid var(--faint)}"
         "td{overflow-wrap:anywhere}.short{white-space:nowrap}ul.plain{padding-left:20px;margin:6px 0}li{margin:4px 0}"
         "@page{margin:14mm}"
-        "@media print{body{max-width:none;padding:0;font-size:11pt}nav,.skip{display:none}h2{margin-top:24px}"
-        "figure,li,tr,.notice{break-inside:avoid}h2,h3,figcaption{break-after:avoid}"
-        "details:not([open]){display:none}.scroll{overflow:visible}.scroll .picture{min-width:0;width:100%}}"
+        "@media print{body{max-width:none;padding:0;font-size:11pt}nav,.skip{display:none}h2{margin-top:16px}"
+        "figure,li,tr,.notice,h2,h3,article,footer{break-inside:avoid}h2,h3,figcaption{break-after:avoid}"
+        "details:not([open]){display:none}.scroll{overflow:visible}.scroll .picture{min-width:0;width:86%}}"
     )
 )
 _HASH: Final = b64encode(sha256(_STYLE.encode()).digest()).decode()

@@ -11,28 +11,22 @@ Pictures and who they are for:
 Each takes one frozen noun and returns a `Picture`. `Picture.standalone()` is an SVG file; `Picture.element()` is the
 same drawing for a page that brings the style sheet (`views/page.py`). The same noun gives the same bytes.
 
-A count that may not be shown is `Hidden`: its box or point has a size that does not depend on the count, and the number
-is nowhere in the drawing, because it never came in.
+A count that may not be shown is `Missing.MASKED`: its box or point has a size that does not depend on the count, and
+the number is nowhere in the drawing, because it never came in.
 """
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final
 
 import msgspec
 from htpy import Element, Node
 
+from fhir_alliance.core.model import Count, Missing
 from fhir_alliance.views.drawing import element, legible
 from fhir_alliance.views.palette import COLOURS, PICTURES
 
-
-class Hidden(msgspec.Struct, frozen=True):
-    """In place of a count that may not be shown. reason: in words, for the table."""
-
-    reason: str = "hidden: fewer than 11 people"
-
-
-Count: TypeAlias = int | Hidden
+HIDDEN: Final = "hidden, so that nobody in a small group is known by it"
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -92,9 +86,9 @@ class Picture(msgspec.Struct, frozen=True):
 
 def counted(count: Count) -> str:
     """Return a count for people, or the word for one that may not be shown."""
-    return "hidden" if isinstance(count, Hidden) else f"{count:,}"
+    return "hidden" if isinstance(count, Missing) else f"{count:,}"
 
 
 def explained(count: Count) -> str:
-    """Return a count for the table, or the reason why it may not be shown."""
-    return count.reason if isinstance(count, Hidden) else f"{count:,}"
+    """Return a count for the table, or why it may not be shown."""
+    return HIDDEN if isinstance(count, Missing) else f"{count:,}"

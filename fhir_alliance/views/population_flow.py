@@ -7,8 +7,9 @@ from typing import Final
 import msgspec
 from htpy import Element, Fragment, fragment
 
+from fhir_alliance.core.model import Count
 from fhir_alliance.views.drawing import box, cut, element, line, words
-from fhir_alliance.views.picture import Count, Drawn, Picture, Table, counted, explained
+from fhir_alliance.views.picture import Drawn, Picture, Table, counted, explained
 
 _WIDTH: Final = 720
 _BOX: Final = (344, 64)

@@ -11,9 +11,10 @@ from htpy import Element, Fragment, fragment
 
 from fhir_alliance.core.control_limits import shifts
 from fhir_alliance.core.cutoffs import plain
+from fhir_alliance.core.model import Count, Missing
 from fhir_alliance.views.axes import ticks
 from fhir_alliance.views.drawing import Shape, Span, box, joined, line, point, words
-from fhir_alliance.views.picture import Count, Drawn, Hidden, Picture, Table, counted, explained
+from fhir_alliance.views.picture import HIDDEN, Drawn, Picture, Table, counted, explained
 
 _LEFT, _TOP, _BOTTOM, _RIGHT, _WIDTH, _HEIGHT = 64, 40, 300, 620, 760, 372
 _SOURCE: Final = "Perla, Provost & Murray 2011, BMJ Qual Saf 20(1):46-51"
@@ -23,7 +24,7 @@ class Period(msgspec.Struct, frozen=True):
     """One month or quarter: its value in the chart's unit, or why it is not shown, and what it rests on."""
 
     label: str
-    value: Decimal | Hidden
+    value: Decimal | Missing
     cases: Count
 
 
@@ -92,7 +93,7 @@ def _line(told: RunChart, across: Span, up: Span) -> Fragment:
     marks: list[Element] = []
     stretch: list[tuple[float, float]] = []
     for place, period in enumerate(told.periods):
-        if isinstance(period.value, Hidden):
+        if isinstance(period.value, Missing):
             marks.append(joined(stretch, "line-first"))
             stretch = []
             marks.append(words((across.at(place), _BOTTOM - 8), "hidden", "quiet small", "middle"))
@@ -102,13 +103,13 @@ def _line(told: RunChart, across: Span, up: Span) -> Fragment:
     dots = [
         point((across.at(place), up.at(float(period.value))), Shape.CIRCLE, "dot-first", 5)
         for place, period in enumerate(told.periods)
-        if not isinstance(period.value, Hidden)
+        if not isinstance(period.value, Missing)
     ]
     return fragment[marks, dots]
 
 
 def _shifts(told: RunChart, across: Span) -> Fragment:
-    shown = [place for place, period in enumerate(told.periods) if not isinstance(period.value, Hidden)]
+    shown = [place for place, period in enumerate(told.periods) if not isinstance(period.value, Missing)]
     marks: list[Element] = []
     for first, last in shifts(_known(told)):
         left, right = across.at(shown[first]) - 14, across.at(shown[last]) + 14
@@ -118,7 +119,7 @@ def _shifts(told: RunChart, across: Span) -> Fragment:
 
 
 def _known(told: RunChart) -> list[Decimal]:
-    return [period.value for period in told.periods if not isinstance(period.value, Hidden)]
+    return [period.value for period in told.periods if not isinstance(period.value, Missing)]
 
 
 def _said(told: RunChart) -> str:
@@ -135,7 +136,7 @@ def _table(told: RunChart) -> Table:
     rows = [
         (
             period.label,
-            period.value.reason if isinstance(period.value, Hidden) else plain(period.value),
+            HIDDEN if isinstance(period.value, Missing) else plain(period.value),
             explained(period.cases),
         )
         for period in told.periods

@@ -177,6 +177,20 @@ def test_without_consent_an_opt_in_site_shows_nothing(run: Run, store: Callable[
     assert (course["all_kept"], course["courses"]) == (True, [])
 
 
+def test_a_consent_that_cannot_be_evaluated_keeps_everything(run: Run, store: Callable[..., Path]) -> None:
+    """A Consent whose meaning is changed by something that is not known permits nothing."""
+    odd = consent() | {"modifierExtension": [{"url": "https://example.org/x", "valueBoolean": True}]}
+    course = shown(run, store(later=(odd,)))
+    assert (course["all_kept"], course["kept"][0]["reasons"]) == (True, ["Consent/c1 cannot be evaluated"])
+
+
+def test_a_hostile_name_does_not_reach_the_terminal(run: Run, store: Callable[..., Path]) -> None:
+    """Control characters in a name are not sent to the terminal."""
+    patient = {"resourceType": "Patient", "id": "p1", "name": [{"text": "Ada\x1b]8;;https://example.org\x07\x9b31m"}]}
+    told = run("show", "p1", "--store", store(later=(patient,)))
+    assert told.stdout.startswith("Ada ]8;;https://example.org  31m\n")
+
+
 def test_unreadable_consents_stop_it(run: Run, store: Callable[..., Path]) -> None:
     """Where consents cannot be read, nothing is shown and the status is 23."""
     folder = store()
@@ -194,9 +208,10 @@ def test_a_client_who_is_not_there(run: Run, store: Callable[..., Path], name: s
     assert not name or name not in told.stderr
 
 
-def test_a_client_without_scores(run: Run, clinic: Clinic, here: Path) -> None:
+@pytest.mark.parametrize("resource", [GOAL, SESSION], ids=["goal", "nothing"])
+def test_a_client_without_scores(run: Run, clinic: Clinic, here: Path, resource: dict[str, Any]) -> None:
     """A client who is known but has no score yet has a page that says so."""
-    told = run("show", "p1", "--store", clinic(GOAL), "--html", here / "page.html")
+    told = run("show", "p1", "--store", clinic(resource), "--html", here / "page.html")
     assert told.exit_code == 0
     assert "No score of this client stands in the record yet." in told.stdout
     assert "No score of this client" in (here / "page.html").read_text(encoding="utf-8")

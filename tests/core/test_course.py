@@ -170,7 +170,8 @@ def test_findings_stand_once_and_newest_first() -> None:
     new = Evidence("2", "rule", "new", "p1-toy-total-4")
     bare = Evidence("3", "regular-review", "time", "")
     when = START + timedelta(weeks=5)
-    reviews = [review(when, when, old, bare), review(when, when, old, new)]
+    again = Evidence("1", "rule", "old", "p1-toy-total-0", "cited")
+    reviews = [review(when, when, old, bare), review(when, when, again, new)]
     found = findings_of(reviews, [score(7, 0), score(1, 4)])
     assert [(f.sentence, f.when) for f in found] == [
         ("new", date(2026, 2, 2)), ("old", date(2026, 1, 5)), ("time", None),

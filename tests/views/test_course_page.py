@@ -218,11 +218,21 @@ def test_the_page_tells_everything_that_it_was_given() -> None:
     said = parsed(told()).said()
     for words in (
         "Ada", "Patient/p1", "moderate", "no score: why", "prorated: 8 of 9 answered", "video", "phone",
-        "The SD is not known.", "It fell.", "rule: cited", "agenda", "Practitioner/t", "sleep", "2026-01-09",
+        "The SD is not known.", "It fell.", "rule: cited", "agenda", "Practitioner/t", "sleep", "done 9 January 2026",
         "Caseness 10: line.", "Severity bands: bands.", "SD 6 (sd), reliability 0.9 (r)", "6 points: rc",
         "Consent/1 forbids it", "2 scores of withdrawn forms", "A review of a safety answer is open.",
     ):  # fmt: skip
         assert words in said
+
+
+def test_a_band_that_is_not_known_is_told() -> None:
+    """A scale without SD or reliability is named as one without an error band."""
+    import msgspec
+
+    bare = msgspec.structs.replace(course(), error=None)
+    said = parsed(ClientCourse("Patient/p1", "Ada", WHEN, (bare,))).said()
+    assert "No error band is drawn for Toy total: SD or reliability is not known" in said
+    assert "No error band" not in parsed(told()).said()
 
 
 def test_a_withheld_client_is_named_by_reference_only() -> None:

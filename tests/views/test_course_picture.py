@@ -95,6 +95,15 @@ def test_a_gap_is_not_joined() -> None:
     assert picture.table.rows[2][2:] == ("-", "", "in person", "en", "no score: 7 of 9 answered; rule needs 9")
 
 
+def test_a_prorated_score_is_a_ring() -> None:
+    """A score with answers missing is drawn hollow, and the table says how many were answered."""
+    import msgspec
+
+    picture = course_picture(course(msgspec.structs.replace(sitting(9, 0), prorated=True, answered=8)), timeline())
+    assert (len(points(picture, "ring-first")), points(picture, "dot-first")) == (1, [])
+    assert picture.table.rows[0][-1] == "prorated: 8 of 9 answered"
+
+
 def test_raters_are_told_apart_by_shape_and_stroke() -> None:
     """The therapist's points are squares on a line of their own; the table names who answered."""
     picture = course_picture(course(sitting(9, 0), therapist=(sitting(3, 0), sitting(4, 1))), timeline())
@@ -106,10 +115,10 @@ def test_raters_are_told_apart_by_shape_and_stroke() -> None:
 def test_the_error_band_reaches_as_far_as_it_says_and_not_beyond_the_scale() -> None:
     """The band lies half its width above and below each score, cut at the scale's ends."""
     error = ErrorBand(Decimal(4), Sourced(6, "s"), Sourced(Decimal("0.9"), "s"))
-    picture = course_picture(course(sitting(2, 0), sitting(20, 1), error=error), timeline())
+    picture = course_picture(course(sitting(2, 0), sitting(25, 1), error=error), timeline())
     (band,) = [e for e in parsed(picture).iter(f"{SVG}polygon") if e.get("class") == "glow"]
     heights = [place.split(",")[1] for place in str(band.get("points")).split()]
-    assert heights == [number(UP.at(value)) for value in (6, 24, 16, 0)]
+    assert heights == [number(UP.at(value)) for value in (6, 27, 21, 0)]
 
 
 @pytest.mark.parametrize("error", [None, ErrorBand(Decimal(4), Sourced(6, "s"), Sourced(Decimal("0.9"), "s"))])

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_alliance.core.change import ChangeClass
-from fhir_alliance.core.model import Direction, Sourced, Threshold
+from fhir_alliance.core.model import Count, Direction, Missing, Sourced, Threshold
 from fhir_alliance.views.axes import ticks
 from fhir_alliance.views.drawing import Span, legible, number
 from fhir_alliance.views.funnel_picture import Funnel, Group, funnel_picture
 from fhir_alliance.views.palette import DARK, LIGHT
-from fhir_alliance.views.picture import Hidden, Picture
+from fhir_alliance.views.picture import HIDDEN, Picture
 from fhir_alliance.views.population_flow import Flow, LeftOut, Stage, population_flow
 from fhir_alliance.views.prepost_picture import Dot, PrePost, prepost_picture
 from fhir_alliance.views.run_chart import Period, RunChart, run_chart
@@ -26,7 +26,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "</text></svg><script>alert(1)</script>&amp;\"' onload=x\x00\x1b]8;;\ud800"
 
 
-def flow(title: str = "Remission", hidden: int | Hidden = 14) -> Picture:
+def flow(title: str = "Remission", hidden: Count = 14) -> Picture:
     """Return a flow with one exclusion."""
     left = LeftOut(f"Exclusion: {title}", hidden)
     return population_flow(Flow(title, (Stage(title, 212, (left,)), Stage("Numerator", 61, note="rate 31 %"))))
@@ -55,7 +55,7 @@ def run(title: str = "Timely reviews") -> Picture:
     """Return a run chart with one period that may not be shown."""
     periods = (
         Period(f"Jan {title}", Decimal(60), 20),
-        Period("Feb", Hidden(), Hidden()),
+        Period("Feb", Missing.MASKED, Missing.MASKED),
         Period("Mar", Decimal("85.5"), 31),
     )
     return run_chart(RunChart(title, "%", periods, Decimal(100), Decimal(80)))
@@ -152,10 +152,10 @@ def test_a_hidden_count_shows_in_no_size() -> None:
             (e.get("x"), e.get("y"), e.get("width"), e.get("height"))
             for e in parsed(flow(hidden=count)).iter(f"{SVG}rect")
         ]
-        for count in (Hidden(), 1, 9000)
+        for count in (Missing.MASKED, 1, 9000)
     ]
     assert sizes[0] == sizes[1] == sizes[2]
-    assert "hidden: fewer than 11 people" in [row[1] for row in flow(hidden=Hidden()).table.rows]
+    assert HIDDEN in [row[1] for row in flow(hidden=Missing.MASKED).table.rows]
 
 
 def test_the_funnel_names_nobody_and_marks_what_lies_outside() -> None:
