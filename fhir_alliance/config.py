@@ -369,8 +369,8 @@ language = "en"
 [write]
 # One Observation per answered item as well. Never for alliance forms.
 item_observations = false
-# Scores of diagnostic algorithms (PHQ-9: major or other depressive syndrome). A record that holds one can be read as a
-# diagnosis, which it is not. Turned off again, those already written stay as they are.
+# Scores of symptom algorithms (PHQ-9: major or other depressive syndrome). Who reads one in a record can take it for a
+# clinician's finding, which it is not. Turned off again, those already written stay as they are.
 algorithms = false
 
 [audit]

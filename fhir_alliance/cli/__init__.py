@@ -31,9 +31,9 @@ from fhir_alliance.errors import AllianceError, Exit
 _EPILOG = """\b
 Exit status: 0 done; 1 internal error; 2 usage; 10 configuration; 11 authorisation;
 12 server unreachable; 20 done, some records parked; 21 done, some outcomes unknown;
-22 refused by the server; 23 consents unreachable, nothing shared; 25 the audit file
-was changed; 75 another run
-holds the lease, or try later.
+22 refused by the server; 23 consents unreachable, nothing shared; 24 safety answers
+wait in the local outbox; 25 the audit file was changed; 75 another run holds the
+lease, or try later.
 
 \b
 Example:
