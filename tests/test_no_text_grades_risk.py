@@ -106,7 +106,8 @@ FILES = [
     "text",
     [
         "The client is at low risk.", "No risk was found", "high-risk client", "no suicidal risk",
-        "moderate self-harm risk", "Risk level: 2", "out of danger", "not suicidal", "This diagnosis is new", "a diagnostic test",
+        "moderate self-harm risk", "Risk level: 2", "out of danger", "not suicidal", "This diagnosis is new",
+        "a diagnostic test",
         "Es besteht kein Risiko.", "ein erhöhtes Suizidrisiko", "geringe Gefahr", "Risikostufe 2", "nicht suizidal",
         "Die Diagnose lautet", "sin riesgo", "riesgo bajo", "nivel de riesgo", "fuera de peligro", "el diagnóstico",
         "aucun risque", "un risque élevé", "niveau de risque", "hors de danger", "le diagnostic",

@@ -46,9 +46,12 @@ def _safety(reviews: Mapping[str, int]) -> list[Text]:
         lines.append(Text(f"  safety reviews: {words}"))
     for condition, words in (
         (reviews["overdue"] > reviews["escalated"], "Overdue, and nobody is named to ask next: [safety] escalate_to."),
-        (reviews["messages"], f"{reviews['messages']:,} safety reviews went as messages: no Task was taken."),
+        (reviews["messages"], f"Safety reviews that went as messages, as no Task was taken: {reviews['messages']:,}."),
         (reviews["unwatched"], "Which safety reviews stand open, the server does not tell: watch them there."),
-        (reviews["waiting"], f"{reviews['waiting']:,} SAFETY REVIEWS WAIT IN THE LOCAL OUTBOX, in no record yet."),
+        (
+            reviews["waiting"],
+            f"SAFETY REVIEWS THAT WAIT IN THE LOCAL OUTBOX, in no record yet: {reviews['waiting']:,}.",
+        ),
         (reviews["waiting"], "Tell the on-call clinician now; the next sync delivers them first."),
     ):
         if condition:
