@@ -38,6 +38,10 @@ def measure_resource(measure: Measure) -> dict[str, Any]:
     return resource
 
 
+def _words(stratum: Stratum) -> str:
+    return " and ".join(clause.words for clause in stratum.clauses) or stratum.title
+
+
 def _group(group: Group, strata: tuple[Stratum, ...]) -> dict[str, Any]:
     populations = []
     for population, clauses in group.populations.items():
@@ -51,7 +55,7 @@ def _group(group: Group, strata: tuple[Stratum, ...]) -> dict[str, Any]:
     described: dict[str, Any] = {"id": group.id, "description": group.title, "population": populations}
     if strata:
         described["stratifier"] = [
-            {"id": s.id, "description": s.title, "criteria": {"language": _PLAIN, "expression": s.clauses[0].words}}
+            {"id": s.id, "description": s.title, "criteria": {"language": _PLAIN, "expression": _words(s)}}
             for s in strata
         ]
     return described

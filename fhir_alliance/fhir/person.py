@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from decimal import Decimal
-from itertools import pairwise
 from typing import Any, Final
 
-from fhir_alliance.core.measures.calendar import Edge, Moment, Span, moment
-from fhir_alliance.core.measures.people import NO_CODES, Codes, Death, Fact, Kind, Person
+from fhir_alliance.core.measures.calendar import Moment, moment
+from fhir_alliance.core.measures.people import NO_CODES, Codes, Death, Episode, Fact, Kind, Person
 from fhir_alliance.core.model import Instrument, Mode, Number
 from fhir_alliance.fhir.identifiers import ACT_CODE, local
 from fhir_alliance.fhir.observation import read_score
@@ -22,9 +22,10 @@ from fhir_alliance.fhir.timing import clinical_status, code_in, period_of, point
 # the resource types that a person's facts come from
 KINDS: Final = (
     "Encounter", "Condition", "Observation", "Procedure", "ServiceRequest", "Goal", "Task", "EpisodeOfCare",
-    "Coverage",
+    "Coverage", "MedicationRequest",
 )  # fmt: skip
 _VERIFICATION: Final = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
+_NOT_DONE: Final = "http://hl7.org/fhir/us/qicore/StructureDefinition/qicore-notDoneReason"
 _SEX: Final = frozenset(
     {
         "http://hl7.org/fhir/us/core/StructureDefinition/us-core-sex",
@@ -60,12 +61,14 @@ def person_of(
         *(_condition(r, birth) for r in by_kind.get("Condition", ())),
         *(_observation(r, birth) for r in observations),
         *(_procedure(r, birth) for r in by_kind.get("Procedure", ())),
-        *(_order(r) for r in by_kind.get("ServiceRequest", ())),
+        *(_order(r, Kind.REQUEST, "code") for r in by_kind.get("ServiceRequest", ())),
+        *(_order(r, Kind.MEDICATION, "medicationCodeableConcept") for r in by_kind.get("MedicationRequest", ())),
         *(_goal(r) for r in by_kind.get("Goal", ())),
     ]
     scores = (read_score(r, instruments, base) for r in observations)
     reviews = (read_review(r, base) for r in by_kind.get("Task", ()) if review_identifier(r))
-    odd["overlapping-episodes"] += _overlapping(by_kind.get("EpisodeOfCare", ()))
+    episodes, overlapping = _episodes(by_kind.get("EpisodeOfCare", ()))
+    odd["overlapping-episodes"] += overlapping
     clinics = _clinics(patient, by_kind)
     odd["client-in-two-clinics"] += len(clinics) > 1
     return Person(
@@ -77,6 +80,7 @@ def person_of(
         _languages(patient),
         tuple(sorted(_payers(by_kind.get("Coverage", ())))),
         tuple(facts),
+        episodes,
         tuple(score for score in scores if score is not None),
         tuple(review for review in reviews if review is not None),
         clinics,
@@ -156,12 +160,24 @@ def _observation(resource: Mapping[str, Any], birth: Moment | None) -> Fact:
         _reference(resource),
         codes_of(resource.get("code")),
         str(resource.get("status", "")),
-        span_of(resource, "effective", birth),
+        span_of(resource, "effective", birth) if _was_made(resource) else point_of(resource.get("issued")),
         value=_points(resource),
         answer=codes_of(resource.get("valueCodeableConcept")),
+        has_value=any(name.startswith("value") for name in resource),
         encounter=_named(resource.get("encounter")),
+        reason=_not_made_because(resource),
         recorded=_recorded(resource),
     )
+
+
+def _was_made(resource: Mapping[str, Any]) -> bool:
+    return resource.get("status") != "cancelled"
+
+
+def _not_made_because(resource: Mapping[str, Any]) -> Codes:
+    """Return QI-Core's reason why an observation was not made."""
+    found = [e.get("valueCodeableConcept") for e in _listed(resource.get("extension")) if e.get("url") == _NOT_DONE]
+    return codes_of(*found)
 
 
 def _recorded(resource: Mapping[str, Any]) -> Moment | None:
@@ -177,11 +193,11 @@ def _procedure(resource: Mapping[str, Any], birth: Moment | None) -> Fact:
     )
 
 
-def _order(resource: Mapping[str, Any]) -> Fact:
+def _order(resource: Mapping[str, Any], kind: Kind, element: str) -> Fact:
     return Fact(
-        Kind.REQUEST,
+        kind,
         _reference(resource),
-        codes_of(resource.get("code")),
+        codes_of(resource.get(element)),
         str(resource.get("status", "")),
         point_of(resource.get("authoredOn")),
         intent=str(resource.get("intent", "")),
@@ -233,18 +249,32 @@ def _payers(coverages: Iterable[Mapping[str, Any]]) -> set[str]:
     }
 
 
-def _overlapping(episodes: Iterable[Mapping[str, Any]]) -> int:
-    """Return how many episodes of care begin before an earlier one has ended."""
-    spans = [period_of(e.get("period")) for e in episodes if e.get("status") not in ("cancelled", "entered-in-error")]
-    dated = sorted((span.start.first_day, n) for n, span in enumerate(spans) if isinstance(span.start, Moment))
-    ordered = [spans[number] for _, number in dated]
-    return sum(_goes_past(one, other) for one, other in pairwise(ordered))
+def _episodes(resources: Iterable[Mapping[str, Any]]) -> tuple[tuple[Episode, ...], int]:
+    """Return the times in care, those that overlap as one, and how many did."""
+    read = (_episode(r) for r in resources if r.get("status") not in ("cancelled", "entered-in-error", "planned"))
+    known = [episode for episode in read if episode is not None]
+    found: list[Episode] = []
+    overlapping = 0
+    for episode in sorted(known, key=lambda e: (e.first, e.last or date.max)):
+        if found and (found[-1].last is None or episode.first < found[-1].last):
+            overlapping += 1
+            found[-1] = _joined(found[-1], episode)
+        else:
+            found.append(episode)
+    return tuple(found), overlapping
 
 
-def _goes_past(one: Span, other: Span) -> bool:
-    if not isinstance(one.end, Moment) or not isinstance(other.start, Moment):
-        return one.end is Edge.END
-    return one.end.last_day > other.start.first_day
+def _episode(resource: Mapping[str, Any]) -> Episode | None:
+    when = period_of(resource.get("period"))
+    if not isinstance(when.start, Moment) or when.start.day is None:
+        return None
+    last = when.end.day if isinstance(when.end, Moment) else None
+    return Episode(when.start.day, last, resource.get("status") == "finished" and last is not None)
+
+
+def _joined(one: Episode, other: Episode) -> Episode:
+    last = None if one.last is None or other.last is None else max(one.last, other.last)
+    return Episode(one.first, last, one.is_finished and other.is_finished)
 
 
 def _clinics(patient: Mapping[str, Any], by_kind: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[str, ...]:

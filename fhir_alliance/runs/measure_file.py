@@ -95,6 +95,7 @@ class NearPart(_Strict):
     days_before: int = Field(0, ge=0)
     days_after: int = Field(0, ge=0)
     after_start: bool = False
+    by_start: bool = False
 
 
 class EventPart(_Limits):
@@ -109,6 +110,8 @@ class EventPart(_Limits):
     refuses_negated: bool = False
     answer: str = ""
     disposition: str = ""
+    reason: str = ""
+    has_value: bool = False
     starts_in: str = ""
     ends_in: str = ""
     within: str = ""
@@ -117,6 +120,7 @@ class EventPart(_Limits):
     overlaps: str = ""
     overlaps_by: Literal["instant", "day"] = "instant"
     near: NearPart | None = None
+    before: str = ""
     any_of: tuple[_Name, ...] = ()
     pick: Pick = Pick.ALL
 
@@ -133,11 +137,14 @@ class EventPart(_Limits):
             self.refuses_negated,
             self.answer,
             self.disposition,
+            self.reason,
+            self.has_value,
             self.bounds(),
             tuple((relation, getattr(self, key)) for key, relation in _RELATIONS.items() if getattr(self, key)),
             self.overlaps,
             By.DAY if self.overlaps_by == "day" else By.INSTANT,
             None if self.near is None else Near(**self.near.model_dump()),
+            self.before,
             self.any_of,
             self.pick,
         )
@@ -165,7 +172,7 @@ class WindowPart(_Strict):
 class ClausePart(_Limits):
     """One condition; `words` say it to a reader, after "not" as well."""
 
-    words: str = Field(min_length=1)
+    words: str = ""
     event: str = ""
     count: int = Field(1, ge=1)
     absent: bool = False
@@ -175,6 +182,8 @@ class ClausePart(_Limits):
     died_by: str = ""
     lower_by_percent: Decimal | None = None
     than: str = ""
+    answer: str = ""
+    one_of: tuple[tuple[ClausePart, ...], ...] = ()
 
     def noun(self) -> Clause:
         """Return the clause."""
@@ -190,6 +199,8 @@ class ClausePart(_Limits):
             self.died_by,
             None if self.lower_by_percent is None else whole(self.lower_by_percent),
             self.than,
+            self.answer,
+            tuple(tuple(part.noun() for part in parts) for parts in self.one_of),
         )
 
 
@@ -206,7 +217,7 @@ class StratumPart(_Strict):
     """A part of the population that is shown on its own."""
 
     title: str
-    all: tuple[ClausePart, ...]
+    all: tuple[ClausePart, ...] = ()
 
 
 class MeasureFile(_Strict):
@@ -225,7 +236,7 @@ class MeasureFile(_Strict):
     program: str = ""
     logic: str = "events"
     basis: str = "person"
-    alliance: bool = False
+    is_about_alliance: bool = False
     settings: dict[str, int | Decimal | str] = {}
     codes: dict[_Name, CodeSetPart] = {}
     window: dict[_Name, WindowPart] = {}
@@ -255,7 +266,7 @@ class MeasureFile(_Strict):
             tuple(part.noun(name) for name, part in self.event.items()),
             tuple(part.noun(name) for name, part in self.window.items()),
             tuple(Stratum(name, part.title, tuple(c.noun() for c in part.all)) for name, part in self.stratum.items()),
-            self.alliance,
+            self.is_about_alliance,
             self.program,
         )
 
@@ -294,17 +305,22 @@ def read_measure(path: Path) -> Measure:
 def _dangling(measure: Measure) -> list[str]:
     """Return the names of code sets, events and windows that are used but not there."""
     sets = {code_set.name for code_set in measure.code_sets}
-    events, windows = {e.name for e in measure.events}, {w.name for w in measure.windows} | {"period"}
+    events, windows = {e.name for e in measure.events}, {w.name for w in measure.windows} | {"period", "year"}
     used: list[tuple[str, set[str]]] = []
     for event in measure.events:
-        used += [(name, sets) for name in (*event.codes, event.answer, event.disposition)]
+        used += [(name, sets) for name in (*event.codes, event.answer, event.disposition, event.reason)]
         used += [(name, windows) for _, name in event.windows]
-        used += [(name, events) for name in (event.overlaps, *event.any_of, event.near.event if event.near else "")]
+        used += [
+            (name, events)
+            for name in (event.overlaps, event.before, *event.any_of, event.near.event if event.near else "")
+        ]
     for window in measure.windows:
         used += [(p.of, windows | events) for p in (window.start, window.to)]
     clauses = [c for group in measure.groups for clauses in group.populations.values() for c in clauses]
     clauses += [clause for stratum in measure.strata for clause in stratum.clauses]
+    clauses += [clause for whole in clauses for parts in whole.one_of for clause in parts]
     for clause in clauses:
+        used += [(clause.answer, sets)]
         used += [(clause.event, events), (clause.than, events), (clause.died_by, windows)]
         used += [(clause.age_at.of, windows | events)] if clause.age_at else []
     return sorted({repr(name) for name, known in used if name and name not in known})

@@ -17,16 +17,19 @@ from fhir_alliance.core.measures.bad_input import set_right
 from fhir_alliance.core.measures.calendar import Days
 from fhir_alliance.core.measures.definition import Measure
 from fhir_alliance.core.measures.equity import strata_of
-from fhir_alliance.core.measures.evaluation import Member, evaluate
+from fhir_alliance.core.measures.evaluation import Member
+from fhir_alliance.core.measures.logic import members_of
 from fhir_alliance.core.measures.people import Person
 from fhir_alliance.core.measures.period import period_of
 from fhir_alliance.core.measures.tallying import Tallying
 from fhir_alliance.core.model import Instrument, Tally
+from fhir_alliance.core.rules.chart import Rulebook
 from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.person import KINDS, person_of
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.measures import code_sets_of, find_measure
 from fhir_alliance.runs.record import relied_on
+from fhir_alliance.runs.rule_cards import shipped_cards
 from fhir_alliance.stores.store import PersonRecord, Store
 
 # HL7 v3-ActReason: supervision belongs to treatment; quality improvement; payment
@@ -92,6 +95,7 @@ def make_report(
     if not order.audience.sees_people:
         raise StopRun("FA715", f"{order.audience.words} is not served yet.", "Use --as supervisor.")
     code_sets, versions = code_sets_of(order.measure, store, order.value_sets)
+    book = Rulebook(catalog.instruments, shipped_cards())
     tallying = Tallying(order.measure, order.period)
     found: list[tuple[Member, ...]] = []
     digest = sha256()
@@ -103,7 +107,7 @@ def make_report(
             tallying.withhold(reason)
         else:
             person = _person(record, catalog.instruments, order, store.base)
-            members = tuple(evaluate(order.measure, person, order.period, code_sets))
+            members = tuple(members_of(order.measure, person, order.period, code_sets, book))
             tallying.add(members, strata_of(person, order.period), person.odd)
             clinics.update(person.clinics)
             if order.audience.sees_people:

@@ -28,12 +28,13 @@ def tally_text(measure: Measure, tally: Tally) -> RenderableType:
     first, last = tally.period
     lines: list[RenderableType] = [Text(f"{measure.title}, {first} to {last}", style="bold")]
     table = Table(box=None, padding=(0, 2, 0, 2))
-    for column in ("", *tally.parts[0].counts, "rate"):
-        table.add_column(column, justify="left" if not column else "right")
+    columns = list(dict.fromkeys(code for part in tally.parts for code in part.counts))
+    for column in ("", *columns, "rate"):
+        table.add_column(column.replace("-", "\n"), justify="left" if not column else "right")
     for part in tally.parts:
         if not part.stratum:
             score = rate(part.counts)
-            shown = [_said(count) for count in part.counts.values()]
+            shown = [_said(part.counts[code]) if code in part.counts else "" for code in columns]
             table.add_row(part.title, *shown, "-" if score is None else f"{100 * score:.1f} %")
     lines.append(table)
     lines.append(Text(f"  {_said(tally.people)} people were looked at."))

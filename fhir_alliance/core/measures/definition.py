@@ -82,20 +82,24 @@ class Near(msgspec.Struct, frozen=True):
     """Wholly within the days from so many before another event's start to so many after its end.
 
     after_start: the days are counted from the other event's start on both sides.
+    by_start: only the start of the fact has to lie there.
     """
 
     event: str
     days_before: int = 0
     days_after: int = 0
     after_start: bool = False
+    by_start: bool = False
 
 
 class Event(msgspec.Struct, frozen=True):
     """Facts that count: of a kind, with one of some codes, in a status, at a time, with a value.
 
-    codes: names of code sets, any of which suffices; empty means any.  answer, disposition: names of code sets.
-    windows: each has to hold.  overlaps: an event with which it shares a moment (to the instant, not the day).
-    near: an event beside which it lies.  any_of: this event is what some others are together.
+    codes: names of code sets, any of which suffices; empty means any.  has_value: there is one, of whatever kind.
+    answer, disposition, reason: names of code sets.  windows: each has to hold.
+    overlaps: an event with which it shares a moment (to the instant, not the day).
+    near: an event beside which it lies.  before: an event before whose day it began.
+    any_of: this event is what some others are together.
     """
 
     name: str
@@ -108,11 +112,14 @@ class Event(msgspec.Struct, frozen=True):
     refuses_negated: bool = False
     answer: str = ""
     disposition: str = ""
+    reason: str = ""
+    has_value: bool = False
     value: Bounds = Bounds()
     windows: tuple[tuple[Relation, str], ...] = ()
     overlaps: str = ""
     overlaps_by: By = By.INSTANT
     near: Near | None = None
+    before: str = ""
     any_of: tuple[str, ...] = ()
     pick: Pick = Pick.ALL
 
@@ -142,7 +149,8 @@ class Window(msgspec.Struct, frozen=True):
 class Clause(msgspec.Struct, frozen=True):
     """One condition of a population, and the words for it.
 
-    event: has at least `at_least` facts; of a picked one the value lies in `value`.
+    event: has at least `at_least` facts; of a picked one the value lies in `value`, or its answer in a code set.
+    one_of: alternatives, each of clauses that all have to hold.
     absent: the condition is that there is none.  age_at: the point at which the age lies from `age_from` to `age_to`.
     died_by: the window by whose last day the person had died.
     lower_by_percent, than: the picked value is lower than another event's by at least that part of it.
@@ -159,6 +167,8 @@ class Clause(msgspec.Struct, frozen=True):
     died_by: str = ""
     lower_by_percent: Number | None = None
     than: str = ""
+    answer: str = ""
+    one_of: tuple[tuple[Clause, ...], ...] = ()
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -185,7 +195,8 @@ class Measure(msgspec.Struct, frozen=True):
     """A measure: what is counted, in which edition of whose rules, and what it does not claim.
 
     logic: "events", or the name of a function that says what tables cannot.  settings: of that function.
-    basis: what is counted, "person" or a resource type.  audiences: for whom it may be made.
+    basis: what is counted, "person" or something that people have.
+    is_about_alliance: it rests on ratings of the alliance, which no insurer sees.
     """
 
     id: str
@@ -206,5 +217,5 @@ class Measure(msgspec.Struct, frozen=True):
     events: tuple[Event, ...] = ()
     windows: tuple[Window, ...] = ()
     strata: tuple[Stratum, ...] = ()
-    alliance: bool = False
+    is_about_alliance: bool = False
     program: str = ""

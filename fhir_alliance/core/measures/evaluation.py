@@ -69,7 +69,7 @@ def evaluate(measure: Measure, person: Person, period: Days, code_sets: Mapping[
     found = []
     for group in measure.groups:
         days = thirds(period)[group.third - 1] if group.third else period
-        found.append(_Reading(measure, person, days, code_sets).member(group))
+        found.append(_Reading(measure, person, period, days, code_sets).member(group))
     return found
 
 
@@ -91,13 +91,16 @@ def settle(counts: Mapping[Population, int]) -> dict[Population, int]:
 class _Reading:
     """One person read by one measure; each event and window is worked out once."""
 
-    def __init__(self, measure: Measure, person: Person, period: Days, code_sets: Mapping[str, Codes]) -> None:
-        self._person, self._period, self._codes = person, period, code_sets
+    def __init__(
+        self, measure: Measure, person: Person, year: Days, period: Days, code_sets: Mapping[str, Codes]
+    ) -> None:
+        """year: the whole measurement period.  period: the part of it in which the group is counted."""
+        self._person, self._codes = person, code_sets
         self._events = {event.name: event for event in measure.events}
         self._windows = {window.name: window for window in measure.windows}
         self._strata = measure.strata
         self._found: dict[str, list[Fact]] = {}
-        self._days: dict[str, Days | None] = {"period": period}
+        self._days: dict[str, Days | None] = {"period": period, "year": year}
         self._evidence: dict[str, None] = {}
         self._unclear = False
 
@@ -130,6 +133,8 @@ class _Reading:
         return all(self._holds(clause) for clause in stratum.clauses)
 
     def _holds(self, clause: Clause) -> bool:
+        if clause.one_of:
+            return any(all(self._holds(part) for part in parts) for parts in clause.one_of)
         if clause.age_at is not None:
             return self._is_aged(clause)
         if clause.died_by:
@@ -138,6 +143,8 @@ class _Reading:
                 days is not None and died is not None and self._sure(at_or_before(died, moment_of(days.last), By.DAY))
             )
         facts = [fact for fact in self._facts(clause.event) if clause.value.hold(fact.value)]
+        if clause.answer:
+            facts = [fact for fact in facts if fact.answer & self._codes[clause.answer]]
         if clause.lower_by_percent is not None:
             facts = [fact for fact in facts if self._is_lower(fact, clause)]
         if clause.absent:
@@ -183,12 +190,13 @@ class _Reading:
             fact.kind is event.kind
             and (not event.codes or any(fact.codes & self._codes[name] for name in event.codes))
             and (not event.status or fact.status in event.status)
-            and bool(fact.status)
-            and fact.status not in event.status_not
+            and (not event.status_not or (bool(fact.status) and fact.status not in event.status_not))
             and (not event.verification or fact.verification in event.verification)
             and (not event.intent or fact.intent in event.intent)
             and not (event.refuses_negated and fact.negated)
             and (not event.answer or bool(fact.answer & self._codes[event.answer]))
+            and (not event.reason or bool(fact.reason & self._codes[event.reason]))
+            and not (event.has_value and not fact.has_value)
             and (not event.disposition or bool(fact.disposition & self._codes[event.disposition]))
             and event.value.hold(fact.value)
         )
@@ -198,11 +206,17 @@ class _Reading:
         return (
             all(self._sure(self._lies(fact.when, relation, name)) for relation, name in event.windows)
             and (not event.overlaps or self._touches(fact, event))
+            and (not event.before or self._is_before(fact, event.before))
             and (
                 event.near is None
                 or any(self._sure(_beside(fact, o, event.near)) for o in self._facts(event.near.event))
             )
         )
+
+    def _is_before(self, fact: Fact, name: str) -> bool:
+        starts = (_moved(other.when.start, -1) for other in self._facts(name))
+        known = fact.when.start is not Edge.BEGINNING  # of an unknown onset nobody knows what it was before
+        return any(self._sure(at_or_before(fact.when.start, start, By.DAY) if known else None) for start in starts)
 
     def _touches(self, fact: Fact, event: Event) -> bool:
         return any(
@@ -257,7 +271,8 @@ class _Reading:
 def _beside(fact: Fact, other: Fact, near: Near) -> Answer3:
     """Return whether a fact lies within the days around another."""
     start, end = other.when.start, other.when.start if near.after_start else other.when.end
-    return within(fact.when, Span(_moved(start, -near.days_before), _moved(end, near.days_after)), By.DAY)
+    when = Span(fact.when.start, fact.when.start) if near.by_start else fact.when
+    return within(when, Span(_moved(start, -near.days_before), _moved(end, near.days_after)), By.DAY)
 
 
 def _moved(bound: Moment | Edge, days: int) -> Moment | Edge:

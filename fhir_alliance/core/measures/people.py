@@ -27,6 +27,7 @@ class Kind(StrEnum):
     OBSERVATION = "observation"
     PROCEDURE = "procedure"
     REQUEST = "service-request"
+    MEDICATION = "medication-request"
     GOAL = "goal"
 
 
@@ -35,9 +36,11 @@ class Fact(msgspec.Struct, frozen=True, gc=False):
 
     when: the encounter's period, the observation's time, the condition's prevalence, the procedure's performance,
     the order's or the goal's date.  value: points of an observation.  answer: its coded value.
+    has_value: there is a value, of whatever kind.
     status: as the resource says; of a condition its clinical status.  verification: of a condition.
     disposition: of a stay, where the person went.  intent, negated: of an order; negated: it says not to do it.
     mode, place: of an encounter.  recorded: when it was last written down, where the record says so.
+    reason: why an observation was not made.
     """
 
     kind: Kind
@@ -47,7 +50,9 @@ class Fact(msgspec.Struct, frozen=True, gc=False):
     when: Span
     value: Number | None = None
     answer: Codes = NO_CODES
+    has_value: bool = False
     verification: str = ""
+    reason: Codes = NO_CODES
     disposition: Codes = NO_CODES
     intent: str = ""
     negated: bool = False
@@ -67,6 +72,18 @@ class Fact(msgspec.Struct, frozen=True, gc=False):
         return self.when.start.day if isinstance(self.when.start, Moment) else None
 
 
+class Episode(msgspec.Struct, frozen=True, gc=False):
+    """A time in care, from day to day. last: None while it goes on.  is_finished: the record says that it ended."""
+
+    first: date
+    last: date | None
+    is_finished: bool
+
+    def holds(self, day: date) -> bool:
+        """Return whether a day lies in the episode."""
+        return self.first <= day and (self.last is None or day <= self.last)
+
+
 class Death(msgspec.Struct, frozen=True):
     """What the record says of a person's death: nothing, that it happened, or when."""
 
@@ -79,7 +96,8 @@ class Person(msgspec.Struct, frozen=True):
 
     gender: administrative gender as recorded.  sex: as the record's sex extension has it.
     languages: of communication, the preferred first.  payers: codes of the coverage.
-    scores: ours, with rater and language.  reviews: ours.  odd: what was wrong with the record, by rule.
+    episodes: in the order of time; those that overlap are one.  scores: ours, with rater and language.
+    reviews: ours.  odd: what was wrong with the record, by rule.
     """
 
     reference: str
@@ -90,6 +108,7 @@ class Person(msgspec.Struct, frozen=True):
     languages: tuple[str, ...] = ()
     payers: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()
+    episodes: tuple[Episode, ...] = ()
     scores: tuple[Score, ...] = ()
     reviews: tuple[Review, ...] = ()
     clinics: tuple[str, ...] = ()

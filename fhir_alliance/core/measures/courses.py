@@ -1,0 +1,105 @@
+"""Outcomes of a course of treatment, from its first to its last score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from fhir_alliance.core.change import Pair
+from fhir_alliance.core.change_methods import NotComputable
+from fhir_alliance.core.cutoffs import sign
+from fhir_alliance.core.measures.definition import Population
+from fhir_alliance.core.measures.evaluation import Member
+from fhir_alliance.core.measures.people import Episode, Kind
+from fhir_alliance.core.measures.reading import Reading
+from fhir_alliance.core.model import Mode, NoValue, Scale, Score
+from fhir_alliance.core.rules.chart import Rulebook
+from fhir_alliance.core.talking_therapies import Measured, TalkingTherapies, talking_therapies
+
+
+def talking_therapies_courses(reading: Reading) -> list[Member]:
+    """Return the outcome of the course that ended in the period, as NHS Talking Therapies count it.
+
+    A course counts as finished with two attended sessions or more. Who was not at caseness at the start is
+    excluded from recovery, and only from that.
+    """
+    episode = _finished(reading)
+    outcome = None if episode is None else _outcome(reading, episode)
+    paired = isinstance(outcome, TalkingTherapies)
+    found = []
+    for group in reading.measure.groups:
+        counts = {Population.INITIAL: int(episode is not None), Population.DENOMINATOR: int(paired)}
+        if isinstance(outcome, TalkingTherapies):
+            about_recovery = group.id in ("recovery", "reliable-recovery")
+            counts[Population.EXCLUSION] = int(about_recovery and not outcome.began_at_caseness)
+            counts[Population.NUMERATOR] = int(_reached(group.id, outcome))
+        found.append(reading.member(group, counts, outcome.sentence if isinstance(outcome, TalkingTherapies) else ""))
+    return found
+
+
+def outcome_by_mode(reading: Reading) -> list[Member]:
+    """Return whether a client improved reliably from the first to the last score, by how care was given."""
+    instrument = str(reading.measure.settings["instrument"])
+    scale = _scale(reading.book, instrument)
+    needed = scale.change.reliable_change
+    for episode in reversed(reading.episodes()):
+        scores = [s for s in reading.scores(instrument) if episode.holds(s.when.date())]
+        if len(scores) < 2 or not reading.in_period(scores[-1].when.date()) or needed is None:
+            continue
+        gained = sign(scale.higher_is) * (_points(scores[-1]) - _points(scores[0]))
+        [group] = reading.measure.groups
+        counts = dict.fromkeys((Population.INITIAL, Population.DENOMINATOR), 1)
+        counts[Population.NUMERATOR] = int(gained >= needed.value)
+        words = f"{gained} points better; reliable from {needed.value}"
+        return [reading.member(group, counts, words, _mode(reading, scores))]
+    return reading.yes_or_no(False, False)
+
+
+def _finished(reading: Reading) -> Episode | None:
+    """Return the last episode that ended in the period after enough attended sessions."""
+    for episode in reversed(reading.person.episodes):
+        if episode.is_finished and episode.last is not None and reading.in_period(episode.last):
+            return episode if len(reading.sessions(episode)) >= reading.setting("sessions") else None
+    return None
+
+
+def _outcome(reading: Reading, episode: Episode) -> TalkingTherapies | NotComputable:
+    measured = []
+    for key in ("depression", "anxiety"):
+        instrument = str(reading.measure.settings[key])
+        scale = _scale(reading.book, instrument)
+        scores = [s for s in reading.scores(instrument) if episode.holds(s.when.date())]
+        if len(scores) < 2:
+            return NotComputable(f"{scale.title} was not taken twice.")
+        measured.append(Measured(scale, scale.change, Pair(scores[0].value, scores[-1].value)))
+    return talking_therapies(*measured)
+
+
+def _reached(group: str, outcome: TalkingTherapies) -> bool:
+    return {
+        "recovery": outcome.recovered,
+        "reliable-improvement": outcome.reliably_improved,
+        "reliable-recovery": outcome.reliably_recovered,
+        "reliable-deterioration": outcome.reliably_deteriorated,
+        "no-reliable-change": outcome.no_reliable_change,
+    }[group]
+
+
+def _mode(reading: Reading, scores: Sequence[Score]) -> str:
+    """Return how the sessions from the first to the last score were held."""
+    first, last = scores[0].when.date(), scores[-1].when.date()
+    modes = {
+        fact.mode
+        for fact in reading.person.of(Kind.ENCOUNTER)
+        if fact.status == "finished" and fact.day is not None and first <= fact.day <= last
+    } - {Mode.UNKNOWN}
+    return "mode-unknown" if not modes else f"mode-{modes.pop().value}" if len(modes) == 1 else "mode-mixed"
+
+
+def _scale(book: Rulebook, instrument: str) -> Scale:
+    return next(scale for scale in book.instruments[instrument].scales if scale.id == "total")
+
+
+def _points(score: Score) -> Decimal:
+    assert not isinstance(score.value, NoValue)  # noqa: S101 - `Reading.scores` gives none without a value
+    return Decimal(score.value)

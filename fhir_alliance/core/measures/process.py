@@ -1,0 +1,113 @@
+"""Our own process measures: whether the alliance is asked for, and whether something follows from what was found.
+
+They are about a clinic's work, not about outcome; none has been validated. Their numbers are the clinic's to set.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Final
+
+from fhir_alliance.core.measures.definition import Population
+from fhir_alliance.core.measures.evaluation import Member
+from fhir_alliance.core.measures.people import Kind
+from fhir_alliance.core.measures.reading import Reading
+from fhir_alliance.core.model import Finding, Rater, Review, ReviewKind, ReviewStatus
+from fhir_alliance.core.rules import alliance, evaluate
+from fhir_alliance.core.rules.chart import Chart
+
+_RUPTURES: Final = frozenset({alliance.DROP, alliance.CHART})
+_LIVE_GOALS: Final = frozenset({"accepted", "active", "on-hold"})
+
+
+def alliance_early(reading: Reading) -> list[Member]:
+    """Return whether the client rated the alliance in the first sessions of an episode.
+
+    The last of these sessions lies in the period.  A new episode starts the count anew.
+    """
+    first = reading.setting("sessions")
+    for episode in reversed(reading.episodes()):
+        sessions = reading.sessions(episode)[:first]
+        last = sessions[-1].day if len(sessions) == first else None
+        if last is None or not reading.in_period(last):
+            continue
+        begun = sessions[0].day or last
+        named = {session.reference for session in sessions}
+        ratings = reading.ratings(Rater.CLIENT)
+        return reading.yes_or_no(True, any(r.encounter in named or begun <= r.when.date() <= last for r in ratings))
+    return reading.yes_or_no(False, False)
+
+
+def reviews_in_time(reading: Reading) -> list[Member]:
+    """Return how many of the person's reviews were due in the period, and how many were done by their due day.
+
+    A review that was cancelled because its ground fell away is excluded.
+    """
+    due = [review for review in reading.person.reviews if reading.in_period(review.due.date())]
+    cancelled = sum(review.status is ReviewStatus.CANCELLED for review in due)
+    done = sum(_is_in_time(review) for review in due)
+    counts = {Population.INITIAL: len(due), Population.DENOMINATOR: len(due), Population.EXCLUSION: cancelled}
+    words = f"{done} of {len(due) - cancelled} reviews done by their due day"
+    return [reading.member(reading.measure.groups[0], counts | {Population.NUMERATOR: done}, words)]
+
+
+def ruptures_repaired(reading: Reading) -> list[Member]:
+    """Return how many probable ruptures the period holds, and how many of them were followed by a repair."""
+    findings = _findings(reading)
+    ruptures = [f for f in findings if f.rule in _RUPTURES and reading.in_period(f.when.date())]
+    repaired = {key for finding in findings if finding.rule == alliance.REPAIR for key in finding.repairs}
+    found = len(ruptures)
+    mended = sum(rupture.key in repaired for rupture in ruptures)
+    counts = {Population.INITIAL: found, Population.DENOMINATOR: found, Population.NUMERATOR: mended}
+    return [reading.member(reading.measure.groups[0], counts, f"{mended} of {found} probable ruptures repaired")]
+
+
+def goals_reviewed(reading: Reading) -> list[Member]:
+    """Return whether a client in care with a standing goal had a goal review in the last days of the period."""
+    last = reading.period.last
+    since = last - timedelta(days=reading.setting("every_days") - 1)
+    goals = [g for g in reading.person.of(Kind.GOAL) if g.status in _LIVE_GOALS and g.day is not None and g.day < since]
+    seen = any(since <= (s.day or date.min) <= last for e in reading.episodes() for s in reading.sessions(e))
+    closed = [r.closed_on for r in reading.person.reviews if r.kind is ReviewKind.GOAL and _is_done(r)]
+    return reading.yes_or_no(bool(goals) and seen, any(day is not None and since <= day <= last for day in closed))
+
+
+def both_raters(reading: Reading) -> list[Member]:
+    """Return whether the therapist rated the alliance within days of one of the client's ratings in the period."""
+    days = reading.setting("days")
+    own = [r.when.date() for r in reading.ratings(Rater.CLIENT) if reading.in_period(r.when.date())]
+    others = [r.when.date() for r in reading.ratings(Rater.THERAPIST)]
+    return reading.yes_or_no(bool(own), any(abs((a - b).days) <= days for a in own for b in others))
+
+
+def language_offered(reading: Reading) -> list[Member]:
+    """Return whether a form of the period was answered in the client's own language.
+
+    Compared by the language itself, without its region: a form in de serves who speaks de-AT.
+    """
+    forms = [s for s in reading.person.scores if reading.in_period(s.when.date()) and not s.withdrawn]
+    spoken = reading.person.languages[:1]
+    met = any(_language(form.language) == _language(spoken[0]) for form in forms) if spoken else False
+    return reading.yes_or_no(bool(forms) and bool(spoken), met)
+
+
+def _findings(reading: Reading) -> tuple[Finding, ...]:
+    """Return all that the rules find in the person's scores, up to the end of what is looked at."""
+    person = reading.person
+    if not person.scores:
+        return ()
+    first, last = min(s.when for s in person.scores), max(s.when for s in person.scores)
+    charts = [Chart(person.reference, person.scores)]
+    return evaluate(charts, reading.book, last, {person.reference: first})
+
+
+def _is_in_time(review: Review) -> bool:
+    return _is_done(review) and review.closed_on is not None and review.closed_on <= review.due.date()
+
+
+def _is_done(review: Review) -> bool:
+    return review.status is ReviewStatus.CLOSED
+
+
+def _language(tag: str) -> str:
+    return tag.partition("-")[0].lower()
