@@ -14,16 +14,16 @@ from fhir_alliance.core.change import Change
 from fhir_alliance.core.course import ClientCourse, Course, Kept, StoodFinding, span_of
 from fhir_alliance.core.cutoffs import plain
 from fhir_alliance.core.model import Level, Review, ReviewKind, ReviewStatus
+from fhir_alliance.views import review_words
 from fhir_alliance.views.axes import whole_day
 from fhir_alliance.views.course_picture import course_picture, subscales_picture
-from fhir_alliance.views.lanes import REVIEW_WORDS, Timeline
+from fhir_alliance.views.lanes import Timeline
 from fhir_alliance.views.page import figure, page, table
 from fhir_alliance.views.picture import Table
 
 SAFETY_NOTE: Final = (
     "Reviews of safety answers stand as Tasks in the record whatever consent says about scores; look for them there."
 )
-_STATES: Final = {ReviewStatus.OPEN: "open", ReviewStatus.CLOSED: "done", ReviewStatus.CANCELLED: "cancelled"}
 
 
 def course_page(told: ClientCourse) -> str:
@@ -53,7 +53,7 @@ def _sections(told: ClientCourse) -> Node:
         None if told.courses else h.p["No score of this client stands in the record yet."],
         [_instrument(name, courses, timeline) for name, courses in instruments],
         _findings(told.findings),
-        _reviews(told.reviews),
+        _reviews(told),
         _goals(told),
         _sources(told.courses),
         _footer(told),
@@ -156,21 +156,22 @@ def _cited(finding: StoodFinding) -> str:
     return ": ".join(part for part in (finding.rule, finding.citation) if part)
 
 
-def _reviews(reviews: Sequence[Review]) -> Element:
+def _reviews(told: ClientCourse) -> Element:
+    goals = {goal.reference: goal.words for goal in told.goals}
     return h.section("#reviews", aria_labelledby="reviews-h")[
         h.h2("#reviews-h")["Reviews"],
-        [_review(review) for review in reviews] or h.p["No review stands in the record."],
+        [_review(review, goals.get(review.focus, "")) for review in told.reviews]
+        or h.p["No review stands in the record."],
     ]
 
 
-def _review(review: Review) -> Element:
-    """Return one review: what and for whom, and what to talk about."""
+def _review(review: Review, goal: str) -> Element:
+    """Return one review: what and for whom, the goal that it is about, and what to talk about."""
     urgent = ", urgent" if review.level is Level.URGENT else ""
-    done = f", done {whole_day(review.closed_on)}" if review.closed_on else ""
-    when = f"Opened {whole_day(review.opened)}, due {whole_day(review.due)}{done}."
     return h.article[
-        h.h3[f"{sentence(REVIEW_WORDS[review.kind])}, {_STATES[review.status]}{urgent}"],
-        h.p(".quiet.small")[f"{when} {review.owner or 'No owner yet'}."],
+        h.h3[h.bdi[sentence(review_words.title(review))], f": {review_words.state(review)}{urgent}"],
+        h.p(".quiet.small")[f"{sentence(review_words.days(review))}. {review.owner or 'No owner yet'}."],
+        h.p["About the goal: ", h.bdi[goal]] if goal else None,
         h.ul(".plain")[(h.li[line] for line in review.agenda)] if review.agenda else None,
     ]
 

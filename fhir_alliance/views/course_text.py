@@ -15,11 +15,12 @@ from fhir_alliance.core.change import Change
 from fhir_alliance.core.change_methods import NotComputable
 from fhir_alliance.core.course import ClientCourse, Course, Line, Sitting
 from fhir_alliance.core.cutoffs import plain
-from fhir_alliance.core.model import Level, NoValue, Rater, Review, ReviewStatus
+from fhir_alliance.core.model import Level, NoValue, Rater, Review
+from fhir_alliance.views import review_words
 from fhir_alliance.views.course_page import SAFETY_NOTE
 from fhir_alliance.views.course_picture import remark
 from fhir_alliance.views.drawing import legible
-from fhir_alliance.views.lanes import MODE_WORDS, REVIEW_WORDS
+from fhir_alliance.views.lanes import MODE_WORDS
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _GAP: Final = "·"
@@ -120,18 +121,11 @@ def _reviews(reviews: Sequence[Review]) -> Iterator[RenderableType]:
     if reviews:
         yield from (Text(), _bold("Reviews"))
     for review in reviews:
-        urgent = " (urgent)" if review.level is Level.URGENT else ""
+        urgent = ", urgent" if review.level is Level.URGENT else ""
         owner = f" -> {review.owner}" if review.owner else ""
-        yield Text(legible(f"  {REVIEW_WORDS[review.kind]}{urgent}, {_state(review)}{owner}"))
+        yield Text(legible(f"  {review_words.title(review)}: {review_words.state(review)}{urgent}{owner}"))
+        yield Text(f"    {review_words.days(review)}", style="dim")
         yield from (Text(legible(f"    - {line}")) for line in review.agenda)
-
-
-def _state(review: Review) -> str:
-    if review.status is ReviewStatus.OPEN:
-        return f"open since {review.opened:%Y-%m-%d}, due {review.due:%Y-%m-%d}"
-    if review.status is ReviewStatus.CLOSED and review.closed_on:
-        return f"done {review.closed_on:%Y-%m-%d}"
-    return "done" if review.status is ReviewStatus.CLOSED else "cancelled"
 
 
 def _goals(told: ClientCourse) -> Iterator[RenderableType]:

@@ -11,7 +11,8 @@ import msgspec
 from htpy import Element, Fragment, fragment
 
 from fhir_alliance.core.course import Course, Sitting, StatedGoal
-from fhir_alliance.core.model import Mode, Review, ReviewKind, ReviewStatus
+from fhir_alliance.core.model import Mode, Review, ReviewStatus
+from fhir_alliance.views import review_words
 from fhir_alliance.views.drawing import Shape, Span, box, cut, point, words
 
 HEIGHT: Final = 22
@@ -24,7 +25,6 @@ MODE_WORDS: Final = {
     Mode.PHONE: "phone",
     Mode.UNKNOWN: "not known",
 }
-REVIEW_WORDS: Final = {ReviewKind.GOAL: "goal review", ReviewKind.SAFETY: "review of a safety answer"}
 
 
 class Timeline(msgspec.Struct, frozen=True):
@@ -105,15 +105,8 @@ def _goal_bar(goal: StatedGoal, timeline: Timeline) -> _Bar:
 
 
 def _review_bar(review: Review) -> _Bar:
-    kind = REVIEW_WORDS[review.kind]
+    name = f"{review_words.title(review)}, {review_words.state(review)}"
     if review.status is ReviewStatus.OPEN:
-        return _Bar(
-            review.opened.date(),
-            review.due.date(),
-            f"{kind}, open, due {review.due.day} {review.due:%b}",
-            "frame",
-            "ring-second",
-        )
-    done = review.closed_on or review.opened.date()
-    said = f"done {done.day} {done:%b}" if review.status is ReviewStatus.CLOSED else "cancelled"
-    return _Bar(review.opened.date(), done, f"{kind}, {said}", "frame", "dot-quiet")
+        label = f"{name}, due {review.due.day} {review.due:%b}"
+        return _Bar(review.opened.date(), review.due.date(), label, "frame", "ring-second")
+    return _Bar(review.opened.date(), review.closed_on or review.opened.date(), name, "frame", "dot-quiet")

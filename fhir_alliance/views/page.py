@@ -64,7 +64,7 @@ def page(title: str, sections: Node, language: str = "en") -> str:
         ],
         h.body[h.a(".skip", href="#content")["Skip to the content"], h.main("#content")[sections]],
     ]
-    return legible(str(document)) + "\n"
+    return legible("".join(document.iter_chunks())) + "\n"
 
 
 def figure(picture: Picture, *, heading: bool = False) -> Element:

@@ -63,8 +63,6 @@ PICTURES: Final = (
     ".ring-first{fill:var(--paper);stroke:var(--first);stroke-width:2}"
     ".ring-second{fill:var(--paper);stroke:var(--second);stroke-width:2}"
     ".ring-quiet{fill:var(--paper);stroke:var(--muted);stroke-width:1.5}"
-    ".bar-first{stroke:var(--first);stroke-width:6}.bar-second{stroke:var(--second);stroke-width:6}"
-    ".bar-quiet{stroke:var(--muted);stroke-width:6}"
     ".missing{stroke:var(--muted);stroke-width:1.6;fill:none}"
     "@media print{.picture{print-color-adjust:exact;-webkit-print-color-adjust:exact}}"
 )

@@ -81,7 +81,7 @@ class Picture(msgspec.Struct, frozen=True):
 
     def standalone(self) -> str:
         """Return an SVG file that needs nothing else: no font, script or address."""
-        return legible(str(self.element(COLOURS + PICTURES))) + "\n"
+        return legible("".join(self.element(COLOURS + PICTURES).iter_chunks())) + "\n"
 
 
 def counted(count: Count) -> str:

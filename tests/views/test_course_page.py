@@ -9,7 +9,10 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from html.parser import HTMLParser
+from itertools import product
+from typing import Any
 
+import msgspec
 import pytest
 
 from fhir_alliance.core.change_methods import NotComputable
@@ -25,7 +28,9 @@ from fhir_alliance.core.course import (
 )
 from fhir_alliance.core.model import (
     Band,
+    Decision,
     Direction,
+    Ending,
     Evidence,
     Level,
     Mode,
@@ -35,11 +40,13 @@ from fhir_alliance.core.model import (
     ReviewKind,
     ReviewStatus,
     Sourced,
+    TaskStatus,
     Threshold,
 )
 from fhir_alliance.views.course_json import course_json
 from fhir_alliance.views.course_page import course_page
 from fhir_alliance.views.drawing import legible
+from fhir_alliance.views.review_words import state, title
 
 WHEN = datetime(2026, 1, 5, 9, tzinfo=UTC)
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)></svg></style>&lt;\x00\x1b[2J\u202e'
@@ -52,6 +59,7 @@ class Element:
     def __init__(self, tag: str, attributes: dict[str, str]) -> None:
         self.tag, self.attributes, self.text = tag, attributes, ""
         self.inside: list[Element] = []
+        self.parts: list[str | Element] = []
 
     def all(self, *tags: str) -> list[Element]:
         """Return all elements below with these names, in order."""
@@ -63,7 +71,7 @@ class Element:
 
     def said(self) -> str:
         """Return all text below."""
-        return self.text + "".join(element.said() for element in self.inside)
+        return "".join(part if isinstance(part, str) else part.said() for part in self.parts)
 
 
 class Tree(HTMLParser):
@@ -81,6 +89,7 @@ class Tree(HTMLParser):
         """Open an element."""
         element = Element(tag, {name: value or "" for name, value in attrs})
         self.stack[-1].inside.append(element)
+        self.stack[-1].parts.append(element)
         if tag not in VOID:
             self.stack.append(element)
 
@@ -91,6 +100,7 @@ class Tree(HTMLParser):
     def handle_data(self, data: str) -> None:
         """Keep the text."""
         self.stack[-1].text += data
+        self.stack[-1].parts.append(data)
 
 
 def course(name: str = "toy", scale: str = "total", words: str = "") -> Course:
@@ -225,10 +235,36 @@ def test_the_page_tells_everything_that_it_was_given() -> None:
         assert words in said
 
 
+@pytest.mark.parametrize(
+    ("elements", "words"),
+    [
+        ({"stage": TaskStatus.ON_HOLD}, "Goal review: on hold, urgent"),
+        ({"status": ReviewStatus.CLOSED, "decision": Decision.GOAL_CHANGED}, "Goal review: done, goal changed, urgent"),
+        ({"status": ReviewStatus.CLOSED, "ending": Ending.REPAIRED}, "done, what it was about is repaired"),
+        ({"status": ReviewStatus.CANCELLED, "ending": Ending.GROUND_LOST}, "cancelled, the scores that it rested on"),
+        ({"title": "Ziele besprechen"}, "Ziele besprechen: open, urgent"),
+        ({"focus": "Goal/1"}, "About the goal: sleep"),
+    ],
+)
+def test_a_review_tells_how_far_people_are_with_it(elements: dict[str, Any], words: str) -> None:
+    """The page tells a review's own title, its stage, how it ended, what was decided, and the goal it is about."""
+    one = msgspec.structs.replace(review(ReviewKind.GOAL, ReviewStatus.OPEN), **elements)
+    client = msgspec.structs.replace(told(), reviews=(one,))
+    assert words in parsed(client).said()
+
+
+def test_every_state_of_a_review_has_words() -> None:
+    """No stage, ending, decision or kind is without words of its own."""
+    for status, stage, ending, decision in product(ReviewStatus, TaskStatus, (None, *Ending), (None, *Decision)):
+        one = msgspec.structs.replace(
+            review(ReviewKind.GOAL, status), stage=stage, ending=ending, decision=decision, closed_on=None
+        )
+        assert state(one)
+    assert len({title(review(kind, ReviewStatus.OPEN)) for kind in ReviewKind}) == len(ReviewKind)
+
+
 def test_a_band_that_is_not_known_is_told() -> None:
     """A scale without SD or reliability is named as one without an error band."""
-    import msgspec
-
     bare = msgspec.structs.replace(course(), error=None)
     said = parsed(ClientCourse("Patient/p1", "Ada", WHEN, (bare,))).said()
     assert "No error band is drawn for Toy total: SD or reliability is not known" in said

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,8 +98,6 @@ def test_a_gap_is_not_joined() -> None:
 
 def test_a_prorated_score_is_a_ring() -> None:
     """A score with answers missing is drawn hollow, and the table says how many were answered."""
-    import msgspec
-
     picture = course_picture(course(msgspec.structs.replace(sitting(9, 0), prorated=True, answered=8)), timeline())
     assert (len(points(picture, "ring-first")), points(picture, "dot-first")) == (1, [])
     assert picture.table.rows[0][-1] == "prorated: 8 of 9 answered"
@@ -132,8 +131,6 @@ def test_a_band_that_is_not_known_is_not_drawn(error: ErrorBand | None) -> None:
 
 def test_the_corridor_of_reliable_change_starts_at_the_first_score() -> None:
     """The grey range reaches a reliable change above and below the first score, as long as the language is the same."""
-    import msgspec
-
     told = msgspec.structs.replace(
         course(sitting(12, 0), sitting(9, 3), sitting(9, 6, "de")), reliable_change=Sourced(6, "manual")
     )

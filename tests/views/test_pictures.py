@@ -17,12 +17,14 @@ from fhir_alliance.views.axes import ticks
 from fhir_alliance.views.drawing import Span, legible, number
 from fhir_alliance.views.funnel_picture import Funnel, Group, funnel_picture
 from fhir_alliance.views.palette import DARK, LIGHT
+from fhir_alliance.views.palette import PICTURES as PICTURES_STYLE
 from fhir_alliance.views.picture import HIDDEN, Picture
 from fhir_alliance.views.population_flow import Flow, LeftOut, Stage, population_flow
 from fhir_alliance.views.prepost_picture import Dot, PrePost, prepost_picture
 from fhir_alliance.views.run_chart import Period, RunChart, run_chart
 
 SVG = "{http://www.w3.org/2000/svg}"
+SHAPES = {"rect", "line", "polyline", "polygon", "circle", "path"}
 HOSTILE = "</text></svg><script>alert(1)</script>&amp;\"' onload=x\x00\x1b]8;;\ud800"
 
 
@@ -93,6 +95,16 @@ def test_a_picture_needs_nothing_from_outside(draw: type[Picture]) -> None:
             assert not name.startswith("on")
     assert "url(" not in str(draw().standalone())
     assert re.findall(r"https?://[^\"]*", draw().standalone()) == ["http://www.w3.org/2000/svg"]
+
+
+@PICTURES
+def test_every_mark_has_its_colours(draw: type[Picture]) -> None:
+    """Every class of a mark stands in the style sheet: without it, a mark would be black on every ground."""
+    known = set(re.findall(r"[.]([a-z]+(?:-[a-z]+)*)(?=[{ ,])", PICTURES_STYLE))
+    used = {name for element in parsed(draw()).iter() for name in (element.get("class") or "").split()}
+    assert used <= known
+    bare = [e.tag for e in parsed(draw()).iter() if e.tag.removeprefix(SVG) in SHAPES and not e.get("class")]
+    assert bare == []
 
 
 @PICTURES
