@@ -200,6 +200,7 @@ class Scale(msgspec.Struct, frozen=True):
     gate: of a count, items of which one has to count, or else the result stands in its lowest band.
     table: of a look-up, the score for each sum.
     change: what is published on change in it.
+    reached: of a rating of the client's own goals, the points from which on a goal is reached.
     coefficients, constant: of a linear score, what each item's points are multiplied by, and what is added.
     An expression is evaluated where the form is read; its value comes with the response (`Response.computed`).
     on_request: written only where a site asks for it.
@@ -227,6 +228,7 @@ class Scale(msgspec.Struct, frozen=True):
     coefficients: dict[str, Number] = {}
     constant: Number = 0
     on_request: bool = False
+    reached: Threshold | None = None
 
 
 class Family(StrEnum):
@@ -473,6 +475,24 @@ class Decision(StrEnum):
     CLIENT_DECLINED = "client-declined"
 
 
+class Achievement(StrEnum):
+    """How far a goal is reached, in the words of HL7's code system goal-achievement that are proposed here."""
+
+    IN_PROGRESS = "in-progress"
+    IMPROVING = "improving"
+    WORSENING = "worsening"
+    NO_CHANGE = "no-change"
+    ACHIEVED = "achieved"
+    NOT_ACHIEVED = "not-achieved"
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """What the scores say of a review's goal, as a proposal to client and clinician, and why in one sentence."""
+
+    status: Achievement
+    sentence: str
+
+
 class Evidence(msgspec.Struct, frozen=True):
     """One reason in a review: the finding's key, its sentence, and the score it points to.
 
@@ -516,7 +536,9 @@ class Review(msgspec.Struct, frozen=True):
     note: str = ""
     stage: TaskStatus = TaskStatus.REQUESTED
     ending: Ending | None = None
+    proposal: Proposal | None = None
     decision: Decision | None = None
+    confirmed_by: str = ""
     title: str = ""
 
 

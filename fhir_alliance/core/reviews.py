@@ -116,7 +116,7 @@ def _placed(news: Iterable[Finding], own: Sequence[Review], setting: Setting) ->
         if is_ours_to_change(review) and review.ending is not Ending.GROUND_LOST
         for evidence in review.evidence
     }
-    for finding in news:
+    for finding in sorted(news, key=lambda finding: bool(finding.repairs)):  # of one moment, the rupture comes first
         if finding.repairs:
             place = next((home[key] for key in finding.repairs if key in home), None)
         elif (review := _home_of(finding, own, setting)) is not None:

@@ -7,17 +7,19 @@ removes evidence, or cancels what has lost its ground.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
 import orjson
 
 from fhir_alliance.core.model import (
+    Achievement,
     Decision,
     Ending,
     Evidence,
     Level,
+    Proposal,
     Review,
     ReviewKind,
     ReviewStatus,
@@ -36,6 +38,8 @@ _TITLE = {
 }
 _PROFILE = {ReviewKind.GOAL: ids.GOAL_REVIEW_PROFILE, ReviewKind.SAFETY: ids.SAFETY_REVIEW_PROFILE}
 _PRIORITY = {Level.ROUTINE: "routine", Level.URGENT: "urgent"}
+_PROPOSAL = "proposed-achievement"
+_MAY_CONFIRM = ("Patient/", "RelatedPerson/", "Practitioner/", "PractitionerRole/")
 _CITED = re.compile(r"(.*?) \[([a-z][a-z-]*): (.*)\]", re.DOTALL)  # a sentence, its rule, and what it cites
 
 
@@ -119,9 +123,22 @@ def read_review(resource: Mapping[str, Any], base: str = "") -> Review | None:
         closed_on=_closed_on(resource) if brings_quiet(stage) else None,
         stage=stage,
         ending=_ending_of(resource),
+        proposal=_proposal_of(inputs),
         decision=_decision_of(resource),
+        confirmed_by=_confirmed_by(resource, base),
         title="" if (text := str((resource.get("code") or {}).get("text", ""))) == _TITLE[ReviewKind(code)] else text,
     )
+
+
+def is_carried_out(task: Mapping[str, Any]) -> bool:
+    """Return whether what people confirmed in a Task has been done to the Goal: it is done once."""
+    return any(_kind_of(entry) == "goal-update" for entry in task.get("output") or ())
+
+
+def carried_out(task: Mapping[str, Any], goal: str, now: datetime) -> dict[str, Any]:
+    """Return a Task that says that its decision has been carried out. goal: the Goal's reference."""
+    done = {"type": _type("goal-update"), "valueReference": {"reference": goal}}
+    return {**task, "output": [*task.get("output", ()), done], "lastModified": instant(now)}
 
 
 def _description(review: Review) -> str:
@@ -148,10 +165,10 @@ def _inputs_again(stored: Mapping[str, Any], review: Review) -> list[dict[str, A
     others = []
     for entry in stored.get("input", ()):
         if not _is_ours(entry):
-            others += [] if _is_agenda(entry) else [entry]
+            others += [] if _is_agenda(entry) or _kind_of(entry) == _PROPOSAL else [entry]
         elif (evidence := wanted.pop(_finding_of(entry), None)) is not None:
             others.append(entry if _read_evidence(entry) == evidence else _told_again(entry, evidence))
-    return [*agenda, *others, *map(_evidence_input, wanted.values())]
+    return [*agenda, *others, *map(_evidence_input, wanted.values()), *_proposal_inputs(review)]
 
 
 def _told_again(entry: Mapping[str, Any], evidence: Evidence) -> dict[str, Any]:
@@ -177,7 +194,16 @@ def _has_score(entry: Mapping[str, Any]) -> bool:
 
 
 def _inputs(review: Review) -> list[dict[str, Any]]:
-    return [*map(_agenda_input, review.agenda), *map(_evidence_input, review.evidence)]
+    evidence = map(_evidence_input, review.evidence)
+    return [*map(_agenda_input, review.agenda), *evidence, *_proposal_inputs(review)]
+
+
+def _proposal_inputs(review: Review) -> list[dict[str, Any]]:
+    """Return what the scores say of the Task's focus, as a proposal to the people who decide."""
+    if review.proposal is None:
+        return []
+    code = {"system": ids.GOAL_ACHIEVEMENT, "code": review.proposal.status.value}
+    return [{"type": _type(_PROPOSAL), "valueCodeableConcept": {"coding": [code], "text": review.proposal.sentence}}]
 
 
 def _type(code: str) -> dict[str, Any]:
@@ -259,6 +285,25 @@ def _decision_of(resource: Mapping[str, Any]) -> Decision | None:
             said = _codes((entry.get("valueCodeableConcept") or {}).get("coding"))
             return next((decision for decision in Decision if decision.value in said), None)
     return None
+
+
+def _proposal_of(inputs: Iterable[Mapping[str, Any]]) -> Proposal | None:
+    for entry in inputs:
+        if _kind_of(entry) == _PROPOSAL:
+            concept = entry.get("valueCodeableConcept") or {}
+            said = {coding.get("code") for coding in concept.get("coding") or ()}
+            status = next((status for status in Achievement if status.value in said), None)
+            return Proposal(status, str(concept.get("text", ""))) if status is not None else None
+    return None
+
+
+def _confirmed_by(resource: Mapping[str, Any], base: str) -> str:
+    """Return who wants the Goal updated, or "" where nobody did who may: client, relative or clinician."""
+    for entry in resource.get("output") or ():
+        if _kind_of(entry) == "confirmed-by":
+            reference = _reference(entry, "valueReference", base)
+            return reference if reference.startswith(_MAY_CONFIRM) else ""
+    return ""
 
 
 def _codes(codings: Any) -> set[str]:

@@ -8,11 +8,14 @@ from typing import NamedTuple
 
 import msgspec
 
+from fhir_alliance.core.achievement import propose, with_proposals
 from fhir_alliance.core.agenda import Agenda
-from fhir_alliance.core.model import Cleared, Finding, Rater, Response, Review, ReviewKind, Score, Write
+from fhir_alliance.core.model import Cleared, Finding, Proposal, Rater, Response, Review, ReviewKind, Score, Write
 from fhir_alliance.core.reviews import Found, plan_goal_reviews
 from fhir_alliance.core.rules import evaluate, judged, regular_review
-from fhir_alliance.core.rules.chart import Rulebook
+from fhir_alliance.core.rules.chart import Chart, Rulebook
+from fhir_alliance.core.rules.series import series_of
+from fhir_alliance.fhir.goal import read_pursued
 from fhir_alliance.fhir.task import changed_task, new_task
 from fhir_alliance.runs.record import Record, changed_since
 from fhir_alliance.runs.rule_cards import shipped_cards
@@ -48,11 +51,23 @@ def review_tasks(news: News, record: Record, desk: Desk, now: datetime, summary:
         own = [finding for finding in findings if finding.subject == subject and not finding.is_quiet]
         found = _spoken(Found(tuple(own), looked_for, regular), language_of(subject, history), desk.policy.agenda)
         planned = plan_goal_reviews(settings[subject], found, reviews, desk.policy.review, now)
-        for review in planned:
+        for review in with_proposals(reviews, planned, proposals_of(chart, record, desk, now)):
             review = msgspec.structs.replace(review, agenda=desk.policy.agenda.once(review.agenda))
             writes.append(_task(review, latest.get(subject), record, now))
         summary.standing |= {r.key for r in reviews if r.kind is ReviewKind.GOAL} - {write.value for write in writes}
     return writes
+
+
+def proposals_of(chart: Chart, record: Record, desk: Desk, now: datetime) -> dict[str, Proposal]:
+    """Return what a client's scores say of each of their goals, by its reference."""
+    course = series_of(chart.scores, desk.instruments)
+    found = {}
+    for resource in record.goals(chart.subject):
+        goal = read_pursued(resource, desk.instruments)
+        proposal = propose(goal, course, now.date())
+        if proposal is not None:
+            found[goal.reference] = proposal
+    return found
 
 
 def history_with(news: News, record: Record) -> tuple[list[Score], dict[str, datetime]]:

@@ -150,6 +150,7 @@ class ScalePart(_Strict):
     table: dict[Decimal, Decimal] = {}
     change: ChangePart = ChangePart()
     on_request: bool = False
+    reached: ThresholdPart | None = None
 
     def noun(self) -> Scale:
         """Return the scale."""
@@ -174,6 +175,7 @@ class ScalePart(_Strict):
             {whole(raw): whole(value) for raw, value in self.table.items()},
             self.change.noun(),
             on_request=self.on_request,
+            reached=Threshold(whole(self.reached.at), self.reached.source) if self.reached else None,
         )
 
 

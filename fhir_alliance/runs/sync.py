@@ -14,6 +14,7 @@ from fhir_alliance.fhir.inbound import Parked, Skipped, Withdrawal
 from fhir_alliance.fhir.observation import observation_writes, rests_on, withdrawn
 from fhir_alliance.runs.audit import Tell, queried, untold, written
 from fhir_alliance.runs.catalog import Catalog
+from fhir_alliance.runs.decisions import carry_out
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.programs import labelled
 from fhir_alliance.runs.record import Record, consents_of
@@ -59,6 +60,7 @@ def sync(
         safety.watch()
         tell(safety.accesses())
         learn(desk, store)
+        tell(written(carry_out(store, journal, summary, now, dry_run=dry_run), (), "", now))
         again = {reference for reference, _, _ in journal.parked()}
         for page in store.responses(journal.bookmark(), again):
             reading = read_page(page, desk, store, now, summary)

@@ -22,11 +22,12 @@ import orjson
 from fhir_alliance.errors import ConsentUnreachable, ParkItem, StopRun
 from fhir_alliance.fhir.difference import Change, ChangeKind, Known
 from fhir_alliance.fhir.elements import has_code
+from fhir_alliance.fhir.goal import version_of
 from fhir_alliance.fhir.wire import strict_json
 from fhir_alliance.stores.files import BUFFER, replace_file
 from fhir_alliance.stores.folder_people import folder_people
 from fhir_alliance.stores.journal import Journal
-from fhir_alliance.stores.store import Page, PersonRecord, Record, Written
+from fhir_alliance.stores.store import Page, PersonRecord, Record, Refusal, Written
 
 PAGE_SIZE: Final = 500
 # How most lines begin; there is no Bundle to look for in them.
@@ -72,7 +73,7 @@ class FolderStore:
         index = self._opened(kind)
         if kind == "Consent" and index.broken_consent is not None:
             raise index.broken_consent
-        return index.about(kind, subjects)
+        return _standing(kind, index.about(kind, subjects))
 
     def active(self, kind: str) -> list[Mapping[str, Any]]:
         """Return all resources of a type whose status is active."""
@@ -85,7 +86,7 @@ class FolderStore:
 
     def named(self, kind: str, references: Collection[str]) -> list[Mapping[str, Any]]:
         """Return resources by reference."""
-        return self._opened(kind).named(kind, references)
+        return _standing(kind, self._opened(kind).named(kind, references))
 
     def canonicals(self, kind: str, urls: Collection[str]) -> list[Mapping[str, Any]]:
         """Return Questionnaires and the like by url."""
@@ -98,13 +99,24 @@ class FolderStore:
     def put(self, changes: Sequence[Change], known: Known, journal: Journal) -> Written:
         """Take the changes in; they reach the files at `finish`."""
         written = Written()
-        index = self._opened()
+        stale = {change.write.group for change in changes if change.write.type == "Goal" and self._is_stale(change)}
+        written.refused += [
+            Refusal(group, "FA412", "somebody changed it in the meantime. It is tried again in the next run.")
+            for group in sorted(stale)
+        ]
         for change in changes:
+            if change.write.group in stale:
+                continue
+            index = self._opened(change.write.type)
             body = known.resolve(change.write.body)
             index.take(change.write.type, orjson.loads(body), body, derived=True)
             counter = written.created if change.kind is ChangeKind.CREATE else written.updated
             counter[change.write.type] += 1
         return written
+
+    def _is_stale(self, change: Change) -> bool:
+        """Return whether the Goal that stands is another than the one that the change was made of."""
+        return [version_of(goal) for goal in self.named("Goal", [change.stored_id])] != [change.stored_version]
 
     def log(self, events: Sequence[bytes]) -> bool:
         """Take none: the audit trail of a folder is the local file, which seals its lines."""
@@ -233,6 +245,21 @@ class _Index:
             )
             found += [orjson.loads(row[0]) for row in rows]
         return found
+
+
+def _standing(kind: str, resources: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return resources as they stand: a Goal that we updated in place of the exported one it was made of.
+
+    Once the record holds another version of that Goal, ours is history, and the record's counts.
+    """
+    if kind != "Goal":
+        return resources
+    stand: dict[str, Mapping[str, Any]] = {}
+    for goal in resources:  # derived ones come last
+        name = str(goal.get("id"))
+        if name not in stand or version_of(stand[name]) == version_of(goal):
+            stand[name] = goal
+    return list(stand.values())
 
 
 def response_records(inputs: Iterable[Path]) -> Iterator[Record]:

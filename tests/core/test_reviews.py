@@ -387,6 +387,14 @@ def test_a_repair_opens_nothing() -> None:
     assert plan([repair("rupture")], [done(date(2026, 1, 1), "rupture")]) is None
 
 
+def test_a_repair_finds_its_rupture_in_any_order() -> None:
+    """Where rupture and repair are of one moment, and so come in any order, the repair is not lost."""
+    for found in ([repair("rupture"), finding("rupture")], [finding("rupture"), repair("rupture")]):
+        after = plan([finding("a"), *found])
+        assert after is not None
+        assert [reason.key for reason in live(after.evidence)] == ["a"]
+
+
 def test_a_repair_that_does_not_hold_opens_the_review_again() -> None:
     """Where the repairing score is withdrawn, or a new rupture comes, the quietly closed review is asked for again."""
     quiet = plan([repair("rupture")], [opened("rupture", stored="t1")])

@@ -13,7 +13,8 @@ import pytest
 
 from fhir_alliance.core.model import Write, WriteMode
 from fhir_alliance.errors import StopRun
-from fhir_alliance.fhir.difference import Known, difference
+from fhir_alliance.fhir.difference import Change, ChangeKind, Known, difference
+from fhir_alliance.fhir.goal import goal_write, version_of
 from fhir_alliance.stores.folder import FolderStore
 from fhir_alliance.stores.journal import Journal
 
@@ -103,3 +104,20 @@ def test_nothing_is_written_through_a_link(store: FolderStore, journal: Journal,
     with pytest.raises(StopRun, match="FA111"):
         put(store, journal, task("1"))
     assert (target.read_text(encoding="utf-8") if target.exists() else "") == ("mine" if there else "")
+
+
+def test_a_goal_that_is_another_by_now_is_not_overwritten(tmp_path: Path) -> None:
+    """A change made of another version of a Goal is refused with all that belongs to it; other groups are taken."""
+    (tmp_path / "Goal.ndjson").write_text('{"resourceType":"Goal","id":"g","lifecycleStatus":"active"}\n')
+    store = FolderStore(tmp_path)
+    try:
+        [goal] = store.named("Goal", ["Goal/g"])
+        ended = {**goal, "lifecycleStatus": "completed"}
+        beside = Write("Provenance", "", "p", WriteMode.CREATE_ONCE, b'{"resourceType":"Provenance","id":"p"}', "g1")
+        for version, taken in (("0", 0), (version_of(goal), 1)):
+            change = Change(goal_write(ended, version, "g1"), ChangeKind.UPDATE, "g", version)
+            done = store.put([change, Change(beside, ChangeKind.CREATE)], Known([]), None)  # type: ignore[arg-type]
+            assert [refusal.code for refusal in done.refused] == ["FA412"] * (1 - taken)
+            assert (done.updated["Goal"], done.created["Provenance"]) == (taken, taken)
+    finally:
+        store.close()
