@@ -182,6 +182,7 @@ class WriteSection(_Section):
     """What is written besides scores."""
 
     item_observations: bool = False
+    provenance: bool = True
     algorithms: bool = False
 
 
@@ -369,6 +370,9 @@ language = "en"
 [write]
 # One Observation per answered item as well. Never for alliance forms.
 item_observations = false
+# With each form's scores, in the same transaction, one Provenance: the form's version, who answered, what scored it and
+# in which version, and the Consent that it rests on.
+provenance = true
 # Scores of symptom algorithms (PHQ-9: major or other depressive syndrome). Who reads one in a record can take it for a
 # clinician's finding, which it is not. Turned off again, those already written stay as they are.
 algorithms = false

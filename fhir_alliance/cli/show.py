@@ -30,10 +30,11 @@ def show(ctx: click.Context, client: str, location: str, html_file: Path | None,
     from datetime import UTC, datetime
 
     from fhir_alliance.cli.options import catalog_of, configuration, messages, printed
+    from fhir_alliance.runs.audit import tell_of
     from fhir_alliance.runs.policy import policy_of
     from fhir_alliance.runs.show import show as run
     from fhir_alliance.stores.files import new_file
-    from fhir_alliance.stores.opening import open_store
+    from fhir_alliance.stores.opening import open_store, state_folder
     from fhir_alliance.views.course_json import course_json
     from fhir_alliance.views.course_page import course_page
     from fhir_alliance.views.course_text import course_text
@@ -41,7 +42,8 @@ def show(ctx: click.Context, client: str, location: str, html_file: Path | None,
     config = configuration(ctx)
     store = open_store(location, config)
     try:
-        told = run(store, catalog_of(config), policy_of(config), client, datetime.now(UTC))
+        tell = tell_of(store, config.audit, state_folder(store, config))
+        told = run(store, catalog_of(config), policy_of(config), client, datetime.now(UTC), tell=tell)
     finally:
         store.close()
     if html_file is not None:

@@ -43,7 +43,8 @@ def sync(
     from fhir_alliance.stores.opening import state_folder
 
     config = configuration(ctx)
-    needs = SYNC.joined(ORDERING) if config.order.with_sync else SYNC
+    needs = SYNC if config.write.provenance else SYNC.without("Provenance")
+    needs = needs.joined(ORDERING) if config.order.with_sync else needs
     with opened(location, config, needs, dry_run=dry_run) as (store, journal), progress("Syncing") as watch:
         catalog = catalog_of(config)
         now = datetime.now(UTC)

@@ -579,11 +579,15 @@ class Tally(msgspec.Struct, frozen=True):
 
 
 class WriteMode(StrEnum):
-    """Create once: a person owns it afterwards. Keep current: follows its source. Withdraw: marks it void."""
+    """Create once: a person owns it afterwards. Keep current: follows its source. Withdraw: marks it void.
+
+    Accompany: goes with the rest of its group, in the same transaction, and has no outcome of its own.
+    """
 
     CREATE_ONCE = "create-once"
     KEEP_CURRENT = "keep-current"
     WITHDRAW = "withdraw"
+    ACCOMPANY = "accompany"
 
 
 class Write(msgspec.Struct, frozen=True):

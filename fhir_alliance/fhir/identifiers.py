@@ -16,6 +16,7 @@ MEASURE_REPORT: Final = f"{BASE}/sid/measure-report"
 EPISODE: Final = f"{BASE}/sid/episode"
 FINDING: Final = f"{BASE}/sid/finding"
 SOFTWARE: Final = f"{BASE}/sid/software"
+PROVENANCE: Final = f"{BASE}/sid/provenance"
 
 # code systems; the first four are generated from the catalog of instruments
 SCORES: Final = f"{BASE}/CodeSystem/scores"
@@ -31,6 +32,10 @@ SUBSCALE_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-subscale"
 GOAL_REVIEW_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-goal-review-task"
 SAFETY_REVIEW_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-safety-review-task"
 SAFETY_MESSAGE_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-safety-message"
+PROVENANCE_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-provenance"
+
+# what is decided where no Consent speaks
+CONSENT_TABLE: Final = f"{BASE}/consent-table"
 
 # extensions
 REPAIRS: Final = f"{BASE}/StructureDefinition/repairs"

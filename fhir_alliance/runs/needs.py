@@ -13,8 +13,11 @@ SYNC: Final = Needs(
         "QuestionnaireResponse", "Questionnaire", "Observation", "Task", "Consent", "Goal", "CarePlan", "CareTeam",
         "Encounter",
     ),
-    writes=of("Observation", "Task"),
-    reads_if_allowed=of("ValueSet", "CodeSystem"),  # without them, the forms that need them are parked
+    writes=of("Observation", "Task", "Provenance"),
+    # without the first two, the forms that need them are parked; without the third, nobody can tell of which program a
+    # form is; a Communication carries an answer about safety where no Task is taken
+    reads_if_allowed=of("ValueSet", "CodeSystem", "EpisodeOfCare", "Communication"),
+    writes_if_allowed=of("Communication"),
 )  # fmt: skip
 ORDERING: Final = Needs(
     reads=of("QuestionnaireResponse", "Task", "EpisodeOfCare", "CarePlan", "Flag"),

@@ -33,6 +33,7 @@ class Policy(msgspec.Struct, frozen=True):
     part2_programs: frozenset[str] = frozenset()
     courses: tuple[Course, ...] = ()
     safety: SafetyPolicy = msgspec.field(default_factory=lambda: SafetyPolicy(shipped_texts()))
+    with_provenance: bool = True
 
 
 def cadences_of(config: Config, catalog: Catalog) -> tuple[Cadence, ...]:
@@ -67,6 +68,7 @@ def policy_of(config: Config) -> Policy:
         frozenset(config.consent.part2_programs),
         load_courses(config.rules.courses),
         _safety_policy(config.safety),
+        config.write.provenance,
     )
 
 

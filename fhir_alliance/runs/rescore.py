@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from fhir_alliance.core.keys import PANEL, score_key
 from fhir_alliance.core.model import Response
 from fhir_alliance.runs.audit import Tell, queried, untold, written
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.policy import Policy
+from fhir_alliance.runs.provenance import provenances
 from fhir_alliance.runs.record import Record
 from fhir_alliance.runs.reviews import News, review_tasks
 from fhir_alliance.runs.score import Desk
@@ -48,7 +50,9 @@ def rescore(
         scores, observations = score_all(cleared, desk, summary)
         turn = Turn(store, record, journal, summary, now, dry_run)
         tasks = review_tasks(News(cleared, scores, ()), record, desk, now, summary)
-        tell(written(turn.put([*observations, *tasks], reason), cleared, policy.consent.version, now))
+        beside = partial(provenances, cleared=cleared, desk=desk, now=now)
+        sent = turn.put([*observations, *tasks], reason, beside)
+        tell(written(sent, cleared, policy.consent.version, now))
         turn.settle("", (), ())
         watch(summary.read)
     if not dry_run:

@@ -11,6 +11,7 @@ from datetime import datetime
 
 import msgspec
 
+from fhir_alliance.core.audit import Access, Action, Ground
 from fhir_alliance.core.consent import Datum
 from fhir_alliance.core.course import ClientCourse, Kept, StatedGoal, courses_of, findings_of
 from fhir_alliance.core.model import Instrument, Review, Score
@@ -19,6 +20,7 @@ from fhir_alliance.fhir.identifiers import local
 from fhir_alliance.fhir.observation import panel_codes
 from fhir_alliance.fhir.session import mode_of
 from fhir_alliance.fhir.stated_goal import name_of, read_goal
+from fhir_alliance.runs.audit import Tell, untold
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.record import Record, consents_of
@@ -30,10 +32,13 @@ from fhir_alliance.stores.store import Store
 _GOALS, _REVIEWS = "goals", "reviews"
 
 
-def show(store: Store, catalog: Catalog, policy: Policy, client: str, now: datetime) -> ClientCourse:
+def show(
+    store: Store, catalog: Catalog, policy: Policy, client: str, now: datetime, *, tell: Tell = untold
+) -> ClientCourse:
     """Return one client's course.
 
     client: a Patient's id or reference.  now: aware; consents count as of this moment.
+    tell: is told that somebody was shown it, or was not.
     Raises StopRun FA140 where the store has no such Patient, ConsentUnreachable where consents cannot be read.
     """
     subject = local(client if "/" in client else f"Patient/{client}", store.base)
@@ -41,6 +46,7 @@ def show(store: Store, catalog: Catalog, policy: Policy, client: str, now: datet
         raise _nobody()
     viewer = Viewer(subject, consents_of(store, {subject}).get(subject, ()), policy.consent, now)
     if reasons := viewer.objections(Datum.of(())):
+        tell([_shown(viewer, reasons)])
         return ClientCourse(subject, "", now, kept=(Kept("everything", reasons),), all_kept=True)
     desk = Desk(catalog, policy)
     learn(desk, store)
@@ -48,7 +54,18 @@ def show(store: Store, catalog: Catalog, policy: Policy, client: str, now: datet
     patient = next(iter(store.named("Patient", {subject})), None)
     if patient is None and not (record.observations or record.tasks or record.goals(subject)):
         raise _nobody()
-    return _filled(ClientCourse(subject, name_of(patient or {}), now), record, viewer, desk)
+    course = _filled(ClientCourse(subject, name_of(patient or {}), now), record, viewer, desk)
+    tell([_shown(viewer)])  # before anybody sees it
+    return course
+
+
+def _shown(viewer: Viewer, reasons: tuple[str, ...] = ()) -> Access:
+    """Return the access that the trail keeps: of somebody at the terminal, under this program's account."""
+    consents = tuple(consent.reference for consent in viewer.consents)
+    ground = Ground(not reasons, consents, viewer.policy.version, reasons)
+    return Access(
+        Action.READ, viewer.subject, viewer.now, ("Observation", "Task", "Goal"), viewer.policy.purpose, ground=ground
+    )
 
 
 def _nobody() -> StopRun:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from fhir_alliance.core.consent import gate
@@ -17,6 +18,7 @@ from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.decisions import carry_out
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.programs import labelled
+from fhir_alliance.runs.provenance import provenances
 from fhir_alliance.runs.record import Record, consents_of
 from fhir_alliance.runs.reviews import News, review_tasks
 from fhir_alliance.runs.safety import SafetyPath
@@ -75,7 +77,8 @@ def sync(
             voided = withdraw(reading.withdrawals, record, store.base)
             ended = safety.withdraw(reading.withdrawals, record)
             tasks = review_tasks(News(cleared, scores, voided), record, desk, now, summary)
-            sent = turn.put([*observations, *voided, *ended, *tasks])
+            beside = partial(provenances, cleared=cleared, desk=desk, now=now)
+            sent = turn.put([*observations, *voided, *ended, *tasks], beside=beside)
             tell(written(sent, cleared, policy.consent.version, now))
             turn.settle(page.mark, reading.parked, reading.read)
             watch(summary.read)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from fhir_alliance.core.model import Write
@@ -26,10 +26,14 @@ class Turn:
         self._unknown: set[str] = set()
         self._refused: list[Parked] = []
 
-    def put(self, writes: Sequence[Write], reason: str = "") -> list[Change]:
+    def put(
+        self, writes: Sequence[Write], reason: str = "",
+        beside: Callable[[Sequence[Change]], Sequence[Change]] = lambda changes: (),
+    ) -> list[Change]:  # fmt: skip
         """Return what was sent because it differs from what the store says; what the store refused is left out.
 
         reason: stands in the Observations that change, if given.
+        beside: gives what goes with the changes, in the same transactions.
         """
         changes, unchanged = difference(writes, self._record.known)
         self._summary.unchanged += unchanged
@@ -37,6 +41,7 @@ class Turn:
             told = instant(self._now)
             changes = [with_reason(c, reason, told) if c.write.type == "Observation" else c for c in changes]
         self._summary.explain(changes, self._record.known, self._store.base)
+        changes += beside(changes)
         if self._dry_run:
             self._summary.planned += changes
             became = planned(changes)

@@ -107,7 +107,7 @@ class FolderStore:
         for change in changes:
             if change.write.group in stale:
                 continue
-            index = self._opened(change.write.type)
+            index = self._opened(change.write.type)  # what was derived before is kept
             body = known.resolve(change.write.body)
             index.take(change.write.type, orjson.loads(body), body, derived=True)
             counter = written.created if change.kind is ChangeKind.CREATE else written.updated

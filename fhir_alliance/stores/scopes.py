@@ -22,6 +22,10 @@ class Needs(NamedTuple):
         """Return what a dry run needs."""
         return self._replace(writes=frozenset(), writes_if_allowed=frozenset())
 
+    def without(self, kind: str) -> Needs:
+        """Return what is needed where a type is not written."""
+        return self._replace(writes=self.writes - {kind})
+
     def joined(self, other: Needs) -> Needs:
         """Return what both need together."""
         return Needs(*(mine | theirs for mine, theirs in zip(self, other, strict=True)))

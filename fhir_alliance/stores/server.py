@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 import orjson
 
-from fhir_alliance.core.model import Write
+from fhir_alliance.core.model import Write, WriteMode
 from fhir_alliance.errors import AllianceError, ConsentUnreachable, RetryLater, ServerRefuses, Unreachable
 from fhir_alliance.fhir.difference import CANONICAL, Change, ChangeKind, Known
 from fhir_alliance.fhir.elements import has_code
@@ -126,7 +126,7 @@ class ServerStore:
         """Write in transactions of about a hundred entries; a group is never divided."""
         written = Written()
         for batch in _batches(changes):
-            journal.intend(Intent(c.write.value, c.write.type, c.write.system) for c in batch)
+            journal.intend(Intent(write.value, write.type, write.system) for write in _outcomes(batch))
             self._transact(batch, known, journal, written)
         return written
 
@@ -190,7 +190,7 @@ class ServerStore:
         try:
             reply = self._http.post("", _transaction(batch, known))
         except RetryLater:
-            written.unknown += [change.write for change in batch]
+            written.unknown += _outcomes(batch)
             return
         if reply.ok:
             _count(batch, _answered(reply), written, known)
@@ -198,7 +198,7 @@ class ServerStore:
             journal.settle(change.write.value for change in batch if change.write.value not in unknown)
             return
         if reply.is_second and reply.status in (409, 412):  # perhaps by our own first attempt
-            written.unknown += [change.write for change in batch]
+            written.unknown += _outcomes(batch)
             return
         if reply.status in (404, 405, 501):
             raise ServerRefuses("FA408", f"the server takes no transactions ({reply.problem()}).", "Enable them.")
@@ -272,6 +272,11 @@ def _earlier(mark: str) -> str:
     return (datetime.fromisoformat(mark) - timedelta(seconds=OVERLAP_S)).isoformat()
 
 
+def _outcomes(batch: Sequence[Change]) -> list[Write]:
+    """Return the writes whose outcome has to be known; what accompanies them stands or falls with them."""
+    return [change.write for change in batch if change.write.mode is not WriteMode.ACCOMPANY]
+
+
 def _groups(changes: Sequence[Change]) -> list[list[Change]]:
     grouped: dict[str, list[Change]] = {}
     for change in changes:
@@ -307,6 +312,8 @@ def _entry(change: Change, resource: dict[str, Any]) -> dict[str, Any]:
         if write.system == CANONICAL:
             criteria = f"url={quote(write.value, safe='')}&version={quote(str(resource.get('version', '')), safe='')}"
             criteria = criteria if resource.get("version") else criteria.partition("&")[0]
+        elif write.mode is WriteMode.ACCOMPANY:  # what has no identifier in R4 carries its key as a tag
+            criteria = f"_tag={quote(write.system, safe='')}%7C{write.value}"
         else:
             criteria = _criteria(write)
         request = {"method": "POST", "url": write.type, "ifNoneExist": criteria}
@@ -343,14 +350,14 @@ def _count(batch: Sequence[Change], answer: Any, written: Written, known: Known)
     """
     entries = answer.get("entry") if isinstance(answer, dict) else None
     if not isinstance(entries, list) or len(entries) != len(batch):
-        written.unknown += [change.write for change in batch]
+        written.unknown += _outcomes(batch)
         return
     for change, entry in zip(batch, entries, strict=True):
         said = entry.get("response") if isinstance(entry, dict) else None
         response = said if isinstance(said, dict) else {}
         status = str(response.get("status", ""))
         if not status.startswith("2"):
-            written.unknown.append(change.write)
+            written.unknown += _outcomes([change])
             continue
         place = str(response.get("location", "")).partition("/_history/")[0]
         known.by_value.setdefault(change.write.value, {"id": place.rpartition("/")[2]})

@@ -128,11 +128,14 @@ def test_a_page_is_not_written_through_a_link(run: Run, store: Callable[..., Pat
 
 
 def test_showing_changes_nothing(run: Run, store: Callable[..., Path], tree: Tree) -> None:
-    """`show` writes nothing into the store and opens no journal."""
+    """`show` writes nothing into the store and opens no journal; the trail alone tells that somebody looked."""
     folder = store()
     before = tree()
     assert run("show", "p1", "--store", folder).exit_code == 0
-    assert tree() == before
+    trail = "here/clinic/.fhir-alliance/audit.ndjson"
+    after = tree()
+    assert after.pop(trail) != before.pop(trail)
+    assert after == before
 
 
 def test_a_client_whose_consent_was_withdrawn_is_not_shown(run: Run, store: Callable[..., Path], here: Path) -> None:

@@ -131,7 +131,7 @@ def test_forms_become_scores_and_a_review(site: Site, check_valid: Callable[[Sit
     site.load(*people(), form("a1", MILD, "01-05"), form("a2", SEVERE, "01-12"))
     done = site.sync()
     assert (done.read, done.scored, done.exit) == (2, 2, Exit.DONE)
-    assert done.as_object()["created"] == {"Observation": 2 * PER_FORM, "Task": 1}
+    assert done.as_object()["created"] == {"Observation": 2 * PER_FORM, "Provenance": 2, "Task": 1}
     assert totals(site) == {"a1": ("final", 7), "a2": ("final", 23)}
     [task] = tasks(site, "goal-review")
     assert task["focus"]["reference"] == "Goal/sleep"
@@ -181,7 +181,7 @@ def test_amending_and_withdrawing_change_exactly_what_rests_on_them(
         form("b1", SEVERE, "01-06", BEN, status="amended"), form("a2", SEVERE, "01-12", status="entered-in-error")
     )
     done = site.sync()
-    assert done.as_object()["created"] == {}
+    assert done.as_object()["created"] == {"Provenance": 2}  # what is new about both forms
     assert done.as_object()["updated"] == {"Observation": 2 * PER_FORM, "Task": 1}
     assert totals(site) == {"a1": ("final", 7), "a2": ("entered-in-error", 23), "b1": ("amended", 23)}
     assert [o for o in site.all("Observation") if "/a1/" in str(o["derivedFrom"])] == untouched
@@ -361,9 +361,9 @@ def test_a_dry_run_sends_nothing(site: Site) -> None:
     """A dry run counts what would be written and leaves the store as it was; the next run still does it all."""
     site.load(*people(), form("a1", MILD, "01-05"))
     rehearsed = site.sync(dry_run=True)
-    assert rehearsed.as_object()["created"] == {"Observation": PER_FORM}
+    assert rehearsed.as_object()["created"] == {"Observation": PER_FORM, "Provenance": 1}
     assert site.all("Observation") == []
-    assert site.sync().as_object()["created"] == {"Observation": PER_FORM}
+    assert site.sync().as_object()["created"] == {"Observation": PER_FORM, "Provenance": 1}
 
 
 def test_two_runs_at_once(site: Site) -> None:

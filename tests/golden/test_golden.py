@@ -24,8 +24,10 @@ from fhir_alliance.core.reviews import Found, ReviewPolicy, Setting, plan_goal_r
 from fhir_alliance.core.rules import evaluate, judged
 from fhir_alliance.core.safety_reviews import SafetyPolicy, cancel_withdrawn, plan_escalation, plan_safety_review
 from fhir_alliance.core.scoring import Scorer
+from fhir_alliance.fhir.difference import Known, difference
 from fhir_alliance.fhir.inbound import Forms
-from fhir_alliance.fhir.observation import Emitter, panel_codes, read_score, withdrawn
+from fhir_alliance.fhir.observation import Emitter, observation_writes, panel_codes, read_score, withdrawn
+from fhir_alliance.fhir.provenance import Maker, provenance
 from fhir_alliance.fhir.safety_task import communication, escalation_task
 from fhir_alliance.fhir.task import changed_task, new_task, read_review
 from fhir_alliance.runs.agenda import load_agenda
@@ -148,6 +150,17 @@ def safety_tasks() -> dict[str, bytes]:
     }
 
 
+def provenance_of(observations: dict[str, bytes]) -> bytes:
+    """Return the Provenance of a form's new Observations."""
+    form = FORMS.read(json.dumps(phq([2] * 9)).encode(), "in.ndjson:1", NOW)
+    assert isinstance(form, Response)
+    cleared = gate(form, (), ConsentPolicy(), Datum.of(()), NOW)
+    assert isinstance(cleared, Cleared)
+    bodies = [(json.loads(body)["id"], body) for body in observations.values()]
+    changes, _ = difference(observation_writes(bodies, form), Known(()))
+    return provenance(changes, cleared, PHQ_9, Maker("1.2.3", "1"), NOW).write.body
+
+
 def resources() -> dict[str, bytes]:
     """Return one resource of every kind."""
     whole = observations(phq([2, 2, 2, 2, 1, 1, 2, 0, 0], language="en"))
@@ -166,6 +179,7 @@ def resources() -> dict[str, bytes]:
         "observation-alliance-prorated": observations(checkin(["trust", "hope"]), CHECKIN)["total"],
         "observation-subscale": observations(checkin([]), CHECKIN)["bond"],
         "observation-subscale-prorated": observations(checkin(["trust"]), LENIENT)["bond"],
+        "provenance": provenance_of(whole),
         **goal_tasks(),
         **safety_tasks(),
     }

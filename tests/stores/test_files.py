@@ -19,6 +19,7 @@ OWN_WAY = {
     "stores/files.py": "the one way",
     "stores/journal.py": "SQLite, 0600",
     "stores/folder.py": "an index without a name",
+    "stores/folder_people.py": "an index without a name",
     "stores/audit_file.py": "grows at its end",
     "runs/score.py": "stdin, spooled into a folder of its own (0700) that goes with the run",
     "runs/package.py": "an archive in memory",
