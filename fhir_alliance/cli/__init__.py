@@ -20,11 +20,13 @@ from fhir_alliance.cli.init import init
 from fhir_alliance.cli.instruments import instruments
 from fhir_alliance.cli.keys import keys
 from fhir_alliance.cli.order import order
+from fhir_alliance.cli.parked import parked
 from fhir_alliance.cli.publish import publish
 from fhir_alliance.cli.report import report
 from fhir_alliance.cli.rescore import rescore
 from fhir_alliance.cli.score import score
 from fhir_alliance.cli.show import show
+from fhir_alliance.cli.state import state
 from fhir_alliance.cli.sync import sync
 from fhir_alliance.errors import AllianceError, Exit
 
@@ -85,7 +87,23 @@ def program(ctx: click.Context, config: Path | None, verbose: bool) -> None:
     ctx.obj = config
 
 
-for command in (audit, change, demo, init, instruments, keys, order, publish, report, rescore, score, show, sync):
+for command in (
+    audit,
+    change,
+    demo,
+    init,
+    instruments,
+    keys,
+    order,
+    parked,
+    publish,
+    report,
+    rescore,
+    score,
+    show,
+    state,
+    sync,
+):
     program.add_command(command)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -46,10 +46,12 @@ class Reading(NamedTuple):
 
 def sync(
     store: Store, catalog: Catalog, journal: Journal, policy: Policy, now: datetime, *,
-    dry_run: bool = False, explain: str = "", watch: Callable[[int], None] = lambda count: None, tell: Tell = untold,
+    dry_run: bool = False, only: Collection[str] = (), explain: str = "",
+    watch: Callable[[int], None] = lambda count: None, tell: Tell = untold,
 ) -> Summary:  # fmt: skip
     """Return what was done to bring the store to what it should say.
 
+    only: references of the responses to read, where not all that changed are wanted; the bookmark then stays.
     now: aware; the run's clock.  watch: told after each page how many forms were read.
     explain: a client's reference, whose changes are told as a story.
     tell: is told every access to a client's data.  A dry run plans everything, sends nothing and tells nothing.
@@ -63,8 +65,8 @@ def sync(
         tell(safety.accesses())
         learn(desk, store)
         tell(written(carry_out(store, journal, summary, now, dry_run=dry_run), (), "", now))
-        again = {reference for reference, _, _ in journal.parked()}
-        for page in store.responses(journal.bookmark(), again):
+        again = {parked.reference for parked in journal.parked()}
+        for page in store.again(only) if only else store.responses(journal.bookmark(), again):
             reading = read_page(page, desk, store, now, summary)
             safety.raise_concerns(reading.concerns)
             tell(safety.accesses())

@@ -68,6 +68,12 @@ class FolderStore:
         if records:
             yield Page(records, "")
 
+    def again(self, references: Collection[str]) -> Iterator[Page]:
+        """Yield the QuestionnaireResponses with these references; the folder is read whole to find them."""
+        ids = {reference.rpartition("/")[2] for reference in references}
+        records = (record for page in self.responses("", ()) for record in page.records)
+        yield Page([record for record in records if _id_of(record.body) in ids], "")
+
     def about(self, kind: str, subjects: Collection[str]) -> list[Mapping[str, Any]]:
         """Return all resources of a type about these patients."""
         index = self._opened(kind)
@@ -260,6 +266,14 @@ def _standing(kind: str, resources: list[Mapping[str, Any]]) -> list[Mapping[str
         if name not in stand or version_of(stand[name]) == version_of(goal):
             stand[name] = goal
     return list(stand.values())
+
+
+def _id_of(body: bytes) -> str:
+    try:
+        resource = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ""
+    return str(resource.get("id", "")) if isinstance(resource, dict) else ""
 
 
 def response_records(inputs: Iterable[Path]) -> Iterator[Record]:

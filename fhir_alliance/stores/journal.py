@@ -22,6 +22,7 @@ from fhir_alliance.errors import RetryLater, StopRun
 from fhir_alliance.stores.outbox import Outbox
 
 _VERSION = 1
+_UNUSABLE = "FA502"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS bookmark (id INTEGER PRIMARY KEY CHECK (id = 1), mark TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS intent (key TEXT PRIMARY KEY, type TEXT NOT NULL, system TEXT NOT NULL, since TEXT NOT NULL);
@@ -36,6 +37,15 @@ class Intent(NamedTuple):
     key: str
     type: str
     system: str
+
+
+class Waiting(NamedTuple):
+    """A parked record: where it is, a stable code, the reason, and since when (UTC)."""
+
+    reference: str
+    code: str
+    reason: str
+    since: str
 
 
 class Journal:
@@ -63,6 +73,27 @@ class Journal:
         except BaseException:
             self._lock.release()
             raise
+
+    @classmethod
+    def recover(cls, folder: Path, store: str, now: datetime) -> Path | None:
+        """Return where a journal that cannot be used was put aside; None where nothing is wrong with it.
+
+        What it knew is found again: the next run reads the store from its beginning, and writes what is not there.
+        """
+        try:
+            cls(folder, store).close()
+        except StopRun as fault:
+            if fault.code != _UNUSABLE:
+                raise
+        else:
+            return None
+        aside = folder / f"journal.db.broken-{now:%Y%m%dT%H%M%SZ}"
+        with FileLock(folder / "lease", timeout=0, mode=0o600):
+            for end in ("-wal", "-shm", ""):
+                if (folder / f"journal.db{end}").exists():
+                    os.replace(folder / f"journal.db{end}", f"{aside}{end}")
+        cls(folder, store).close()
+        return aside
 
     @classmethod
     def rehearsal(cls, folder: Path) -> Journal:
@@ -118,9 +149,9 @@ class Journal:
             self._db.executemany("DELETE FROM parked WHERE reference = ?", [(r,) for r in cleared])
             self._db.executemany("INSERT OR REPLACE INTO parked VALUES (?, ?, ?, ?)", [(*p, now) for p in parked])
 
-    def parked(self) -> list[tuple[str, str, str]]:
-        """Return reference, code and reason of every record that waits for a person."""
-        return list(self._db.execute("SELECT reference, code, reason FROM parked ORDER BY reference"))
+    def parked(self) -> list[Waiting]:
+        """Return every record that waits for a person."""
+        return [Waiting(*row) for row in self._db.execute("SELECT * FROM parked ORDER BY reference")]
 
     def close(self) -> None:
         """Give the lease back."""
@@ -153,7 +184,7 @@ def _is_later(mark: str, before: str) -> bool:
 
 def _unusable(error: Exception) -> StopRun:
     return StopRun(
-        "FA502", f"the journal cannot be used ({error}).", "Move the state folder away; the next run rebuilds it."
+        _UNUSABLE, f"the journal cannot be used ({error}).", "Run: fhir-alliance state recover. It costs time, no data."
     )
 
 

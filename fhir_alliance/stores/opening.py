@@ -54,6 +54,21 @@ def state_folder(store: Store, config: Config, environment: Mapping[str, str] = 
     return home / "fhir-alliance" / sha256(store.name.encode()).hexdigest()[:16]
 
 
+def state_folder_of(location: str, config: Config) -> Path:
+    """Return where the journal of the store at a place lives, without a word to the store."""
+    return state_folder(_silent(location, config), config)
+
+
+def store_name_of(location: str, config: Config) -> str:
+    """Return the name under which a journal knows the store at a place."""
+    return _silent(location, config).name
+
+
+def _silent(location: str, config: Config) -> Store:
+    place = located(location, config)
+    return ServerStore(place) if is_address(place) else FolderStore(Path(place))
+
+
 def is_address(place: str) -> bool:
     """Return whether a place is a server's address and no folder."""
     return place.startswith(("http://", "https://"))

@@ -75,7 +75,11 @@ class ServerStore:
             missing -= {record.place for record in records}
             yield Page(records, mark)
         if missing:
-            yield Page([Record(*pair) for pair in self._raw_named("QuestionnaireResponse", missing)], "")
+            yield from self.again(missing)
+
+    def again(self, references: Collection[str]) -> Iterator[Page]:
+        """Yield the QuestionnaireResponses with these references; those that are gone are left out."""
+        yield Page([Record(*pair) for pair in self._raw_named("QuestionnaireResponse", references)], "")
 
     def about(self, kind: str, subjects: Collection[str]) -> list[Mapping[str, Any]]:
         """Return all resources of a type about these patients; all pages are read."""

@@ -72,6 +72,9 @@ class Store(Protocol):
     def responses(self, since: str, again: Collection[str]) -> Iterator[Page]:
         """Yield the QuestionnaireResponses changed since a mark, and those named in `again`."""
 
+    def again(self, references: Collection[str]) -> Iterator[Page]:
+        """Yield the QuestionnaireResponses with these references, and no others."""
+
     def about(self, kind: str, subjects: Collection[str]) -> list[Mapping[str, Any]]:
         """Return all resources of a type about these patients (references)."""
 

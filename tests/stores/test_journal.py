@@ -147,11 +147,11 @@ def test_parked_records_stay_until_read_again(state: Path, journal: Journal) -> 
     a, b = "QuestionnaireResponse/a", "QuestionnaireResponse/b"
     journal.park([(a, "FA203", "old"), (b, "FA207", "why")], [])
     journal.park([(a, "FA205", "new")], [a])
-    assert journal.parked() == [(a, "FA205", "new"), (b, "FA207", "why")]
+    assert [tuple(one)[:3] for one in journal.parked()] == [(a, "FA205", "new"), (b, "FA207", "why")]
     journal.park([], [a])
     journal.close()
     again = Journal(state, STORE)
-    assert again.parked() == [(b, "FA207", "why")]
+    assert [tuple(one)[:3] for one in again.parked()] == [(b, "FA207", "why")]
     again.close()
 
 
@@ -165,7 +165,7 @@ def test_a_mended_form_of_a_folder_leaves_the_parked(tmp_path: Path) -> None:
         store = FolderStore(tmp_path)
         journal = Journal(tmp_path / ".fhir-alliance", store.name)
         sync(store, load_catalog(), journal, Policy(), NOW)
-        lists.append([(reference, code) for reference, code, _ in journal.parked()])
+        lists.append([(reference, code) for reference, code, *_ in journal.parked()])
         store.close()
         journal.close()
     assert lists == [[("QuestionnaireResponse/r1", "FA207")], []]
