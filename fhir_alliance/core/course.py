@@ -35,6 +35,7 @@ from fhir_alliance.core.model import (
 
 # A parallel form of another rater is named after the client's: alliance-checkin, alliance-checkin-therapist.
 _PARALLEL: Final = {f"-{rater.value}": rater for rater in Rater}
+_CALENDAR: Final = (1900, 2199)  # years; what lies outside is a mistake, and would stretch the axis beyond use
 _BEFORE, _AFTER = timedelta(days=30), timedelta(days=45)
 
 
@@ -121,7 +122,7 @@ class Kept(msgspec.Struct, frozen=True):
 class ClientCourse(msgspec.Struct, frozen=True):
     """All that `show` tells of one client. kept: what consent withholds; with `all_kept` there is nothing else.
 
-    withdrawn: scores marked as entered in error, which are not shown.
+    withdrawn: scores marked as entered in error; undated: scores whose day cannot be read. Neither is shown.
     """
 
     subject: str
@@ -134,6 +135,7 @@ class ClientCourse(msgspec.Struct, frozen=True):
     kept: tuple[Kept, ...] = ()
     all_kept: bool = False
     withdrawn: int = 0
+    undated: int = 0
 
 
 def error_band(numbers: ChangeNumbers) -> ErrorBand | None:
@@ -150,16 +152,21 @@ def courses_of(
     """Return the scales that one client was scored on, by instrument, totals first.
 
     history: one client's scores, in any order.  modes: of a score's session, by the score's key.
-    Withdrawn scores and those of instruments that are not known are left out.
+    Withdrawn and undated scores and those of instruments that are not known are left out.
     """
     grouped: dict[tuple[str, str, str], dict[tuple[Rater, str], list[Score]]] = {}
     for score in history:
-        if score.withdrawn or score.instrument not in instruments:
+        if score.withdrawn or not is_dated(score) or score.instrument not in instruments:
             continue
         place = (_client_form(score.instrument, instruments), score.scale, _goal(score.focus))
         grouped.setdefault(place, {}).setdefault((score.rater, score.instrument), []).append(score)
     found = [course for place, lines in grouped.items() if (course := _course(place, lines, instruments, modes))]
     return tuple(sorted(found, key=lambda course: _rank(course, instruments)))
+
+
+def is_dated(score: Score) -> bool:
+    """Return whether a score has a day on a calendar; a store may have lost it."""
+    return _CALENDAR[0] <= score.when.year <= _CALENDAR[1]
 
 
 def findings_of(reviews: Iterable[Review], history: Iterable[Score]) -> tuple[StoodFinding, ...]:

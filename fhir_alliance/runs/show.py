@@ -13,7 +13,7 @@ import msgspec
 
 from fhir_alliance.core.audit import Access, Action, Ground
 from fhir_alliance.core.consent import Datum
-from fhir_alliance.core.course import ClientCourse, Kept, StatedGoal, courses_of, findings_of
+from fhir_alliance.core.course import ClientCourse, Kept, StatedGoal, courses_of, findings_of, is_dated
 from fhir_alliance.core.model import Instrument, Review, Score
 from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.identifiers import local
@@ -89,6 +89,7 @@ def _filled(shown: ClientCourse, record: Record, viewer: Viewer, desk: Desk) -> 
         findings=findings_of(reviews, seen),
         kept=(*titles, *why_no_goals, *why_no_reviews),
         withdrawn=sum(score.withdrawn for score in seen),
+        undated=sum(not is_dated(score) and not score.withdrawn for score in seen),
     )
 
 

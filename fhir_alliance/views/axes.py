@@ -49,8 +49,8 @@ def day_words(day: date, first: date) -> str:
 
 
 def whole_day(day: date) -> str:
-    """Return a day in words."""
-    return f"{day.day} {day:%B %Y}"
+    """Return a day in words; a server may have lost it, and then it stands at the beginning of time."""
+    return "on a day that cannot be read" if day.year < 1900 else f"{day.day} {day:%B %Y}"
 
 
 def value_axis(span: Span, left: float, right: float, values: Sequence[Number]) -> Fragment:

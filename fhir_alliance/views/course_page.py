@@ -216,14 +216,21 @@ def sources(course: Course) -> Iterator[str]:
 
 
 def _footer(told: ClientCourse) -> Element:
-    withdrawn = f" {told.withdrawn} scores of withdrawn forms are not shown." if told.withdrawn else ""
-    return h.footer[
-        h.p(".quiet.small")[
-            "For the people who treat this client. Scores are shown as they stand in the record; nothing was scored "
-            "again. A line ends where a form has no score or the language changed; a cross marks a form without a "
-            f"score, a ring a score with answers missing. Times are UTC.{withdrawn}"
-        ]
-    ]
+    words = (
+        "For the people who treat this client. Scores are shown as they stand in the record; nothing was scored again.",
+        "A line ends where a form has no score or the language changed; a cross marks a form without a score, a ring a "
+        "score with answers missing. Times are UTC.",
+        *left_out(told),
+    )
+    return h.footer[h.p(".quiet.small")[" ".join(words)]]
+
+
+def left_out(told: ClientCourse) -> Iterator[str]:
+    """Yield how many scores are not shown, and why."""
+    if told.withdrawn:
+        yield f"Scores of withdrawn forms, not shown: {told.withdrawn}."
+    if told.undated:
+        yield f"Scores whose day cannot be read, not shown: {told.undated}."
 
 
 def _sentences(review: Review) -> str:

@@ -17,7 +17,7 @@ from fhir_alliance.core.course import ClientCourse, Course, Line, Sitting
 from fhir_alliance.core.cutoffs import plain
 from fhir_alliance.core.model import Level, NoValue, Rater, Review
 from fhir_alliance.views import review_words
-from fhir_alliance.views.course_page import SAFETY_NOTE
+from fhir_alliance.views.course_page import SAFETY_NOTE, left_out
 from fhir_alliance.views.course_picture import remark
 from fhir_alliance.views.drawing import legible
 from fhir_alliance.views.lanes import MODE_WORDS
@@ -41,7 +41,8 @@ def course_text(told: ClientCourse) -> RenderableType:
         lines.append(Text("No score of this client stands in the record yet."))
     for _, group in groupby(told.courses, key=lambda course: course.instrument):
         lines += [Text(), *_instrument(list(group))]
-    return Group(*lines, *_findings(told), *_reviews(told.reviews), *_goals(told))
+    last = [Text(words, style="dim") for words in left_out(told)]
+    return Group(*lines, *_findings(told), *_reviews(told.reviews), *_goals(told), *last)
 
 
 def sparkline(line: Line, low: float, high: float) -> str:

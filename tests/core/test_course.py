@@ -129,9 +129,10 @@ def test_outcome_stands_before_alliance_and_goals_apart() -> None:
 
 
 def test_what_is_withdrawn_or_unknown_is_left_out_and_what_has_no_value_is_kept() -> None:
-    """A withdrawn score and one of an unknown instrument do not stand in the course; a form without a score does."""
+    """Withdrawn and undated scores and those of unknown instruments are left out; a form without a score is not."""
     reason = NoValue("not-performed", "2 of 4 answered")
     history = [score(7, 0), score(9, 1, withdrawn=True), score(9, 2, instrument="gone"), score(reason, 3)]
+    history += [score(9, 4, key=str(year), when=datetime(year, 12, 31, tzinfo=UTC)) for year in (1, 1899, 2200, 9999)]
     (course,) = courses_of(history, instruments(), {"p1-toy-total-0": Mode.VIDEO})
     assert [s.value for s in course.lines[0].sittings] == [7, reason]
     assert [s.mode for s in course.lines[0].sittings] == [Mode.VIDEO, Mode.UNKNOWN]

@@ -137,7 +137,7 @@ def told(words: str = "") -> ClientCourse:
         (StatedGoal("Goal/1", f"sleep{words}", f"active{words}", date(2026, 1, 1)),),
         (review(ReviewKind.GOAL, ReviewStatus.CLOSED, words), review(ReviewKind.SAFETY, ReviewStatus.OPEN, words)),
         (StoodFinding(f"It fell{words}.", f"rule{words}", f"cited{words}", date(2026, 1, 5)),),
-        (Kept(f"Other{words}", (f"Consent/1 forbids it{words}",)),), withdrawn=2,
+        (Kept(f"Other{words}", (f"Consent/1 forbids it{words}",)),), withdrawn=2, undated=1,
     )  # fmt: skip
 
 
@@ -230,7 +230,8 @@ def test_the_page_tells_everything_that_it_was_given() -> None:
         "Ada", "Patient/p1", "moderate", "no score: why", "prorated: 8 of 9 answered", "video", "phone",
         "The SD is not known.", "It fell.", "rule: cited", "agenda", "Practitioner/t", "sleep", "done 9 January 2026",
         "Caseness 10: line.", "Severity bands: bands.", "SD 6 (sd), reliability 0.9 (r)", "6 points: rc",
-        "Consent/1 forbids it", "2 scores of withdrawn forms", "A review of a safety answer is open.",
+        "Consent/1 forbids it", "withdrawn forms, not shown: 2.", "cannot be read, not shown: 1.",
+        "A review of a safety answer is open.",
     ):  # fmt: skip
         assert words in said
 
@@ -244,6 +245,7 @@ def test_the_page_tells_everything_that_it_was_given() -> None:
         ({"status": ReviewStatus.CANCELLED, "ending": Ending.GROUND_LOST}, "cancelled, the scores that it rested on"),
         ({"title": "Ziele besprechen"}, "Ziele besprechen: open, urgent"),
         ({"focus": "Goal/1"}, "About the goal: sleep"),
+        ({"opened": datetime.min.replace(tzinfo=UTC)}, "Opened on a day that cannot be read, due 19 January 2026"),
     ],
 )
 def test_a_review_tells_how_far_people_are_with_it(elements: dict[str, Any], words: str) -> None:

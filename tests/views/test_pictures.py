@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from xml.etree import ElementTree
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from fhir_alliance.core.change import ChangeClass
 from fhir_alliance.core.model import Count, Direction, Missing, Sourced, Threshold
-from fhir_alliance.views.axes import ticks
+from fhir_alliance.views.axes import day_words, days, ticks
 from fhir_alliance.views.drawing import Span, legible, number
 from fhir_alliance.views.funnel_picture import Funnel, Group, funnel_picture
 from fhir_alliance.views.palette import DARK, LIGHT
@@ -221,6 +222,17 @@ def test_ticks_are_few_and_within(low: int, width: int, most: int) -> None:
     assert low <= found[0]
     assert found[-1] <= low + width
     assert len({b - a for a, b in pairwise(found)}) <= 1
+
+
+@given(st.dates(date(1990, 1, 1), date(2060, 1, 1)), st.integers(0, 4000))
+def test_labelled_days_are_few_and_within(first: date, length: int) -> None:
+    """The days to label begin with the first, rise, lie within, and are never so many that they cannot be read."""
+    found = days(first, first + timedelta(days=length))
+    assert found[0] == first
+    assert found == sorted(set(found))
+    assert found[-1] <= first + timedelta(days=length)
+    assert len(found) <= 16
+    assert all(day_words(day, first) for day in found)
 
 
 def test_shapes_are_told_apart_without_colour() -> None:
