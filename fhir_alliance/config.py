@@ -184,6 +184,7 @@ class WriteSection(_Section):
     item_observations: bool = False
     provenance: bool = True
     algorithms: bool = False
+    findings: bool = False
 
 
 class Config(_Section):
@@ -373,6 +374,8 @@ item_observations = false
 # With each form's scores, in the same transaction, one Provenance: the form's version, who answered, what scored it and
 # in which version, and the Consent that it rests on.
 provenance = true
+# Findings as Observations: reliable change, and probable ruptures (labelled, so that they never reach a payer).
+findings = false
 # Scores of symptom algorithms (PHQ-9: major or other depressive syndrome). Who reads one in a record can take it for a
 # clinician's finding, which it is not. Turned off again, those already written stay as they are.
 algorithms = false

@@ -18,6 +18,7 @@ PART_2: Final = "42CFRPart2"
 NOTES: Final = "PSYTHPN"
 REDACTED: Final = "REDACTED"
 SUBSETTED: Final = "SUBSETTED"
+ALLIANCE: Final = "https://fhir-alliance.org/fhir/CodeSystem/terms|alliance-restricted"  # a judgement on the alliance
 _HIGHEST: Final = ORDER[-1]
 
 
@@ -30,8 +31,9 @@ class Ceiling(msgspec.Struct, frozen=True):
 
 # The record that the forms came from: whatever it holds it may be given back, very restricted or not.
 OWN_RECORD: Final = Ceiling("V")
-# Somebody outside: no notes of a psychotherapist, nothing very restricted; Part 2 data only by a decision that says so.
-OUTSIDE: Final = Ceiling("R", frozenset({NOTES, PART_2}))
+# Somebody outside: no notes of a psychotherapist, no judgement on the alliance, nothing very restricted; Part 2 data
+# only by a decision that says so.
+OUTSIDE: Final = Ceiling("R", frozenset({NOTES, PART_2, ALLIANCE}))
 
 
 def union(*groups: Iterable[str]) -> tuple[str, ...]:

@@ -68,12 +68,17 @@ def confirmed_update(goal: Mapping[str, Any], review: Review) -> dict[str, Any] 
     return updated | ({"statusDate": review.closed_on.isoformat()} if review.closed_on else {})
 
 
+def goal_key(goal: Mapping[str, Any]) -> str:
+    """Return the key under which a Goal is written."""
+    return derived("goal", str(goal["id"]))
+
+
 def goal_write(goal: Mapping[str, Any], version: str, group: str) -> Write:
     """Return the write of a confirmed Goal. version: of the Goal that it was made of, which it names.
 
     group: what is written in the same transaction, or not at all.
     """
-    key = derived("goal", str(goal["id"]))
+    key = goal_key(goal)
     goal = {**goal, "meta": {**(goal.get("meta") or {}), "versionId": version}}
     return Write("Goal", "", key, WriteMode.KEEP_CURRENT, orjson.dumps(goal), group)
 
@@ -86,6 +91,7 @@ def provenance_write(goal: str, task: str, review: Review, now: datetime) -> Wri
     body = {
         "resourceType": "Provenance",
         "id": key,
+        "meta": {"tag": [{"system": ids.PROVENANCE, "code": key}]},
         "target": [{"reference": goal}],
         "recorded": instant(now),
         "activity": {"coding": [{"system": ids.DATA_OPERATION, "code": "UPDATE"}]},
@@ -95,7 +101,7 @@ def provenance_write(goal: str, task: str, review: Review, now: datetime) -> Wri
         ],
         "entity": [{"role": "source", "what": {"reference": task}}],
     }
-    return Write("Provenance", "", key, WriteMode.CREATE_ONCE, orjson.dumps(body), review.key)
+    return Write("Provenance", ids.PROVENANCE, key, WriteMode.ACCOMPANY, orjson.dumps(body), review.key)
 
 
 def _achievement(review: Review) -> Achievement | None:

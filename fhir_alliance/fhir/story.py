@@ -11,6 +11,7 @@ import orjson
 from fhir_alliance.core.model import Review, ReviewKind, ReviewStatus
 from fhir_alliance.fhir import identifiers as ids
 from fhir_alliance.fhir.difference import Change
+from fhir_alliance.fhir.finding import finding_identifier
 from fhir_alliance.fhir.observation import score_identifier
 from fhir_alliance.fhir.task import read_review
 
@@ -34,6 +35,10 @@ def told(change: Change, stored: Mapping[str, Any] | None, base: str = "") -> Pa
     stored: the resource before it, if there was one.  base: the server's own address.
     """
     body: Mapping[str, Any] = orjson.loads(change.write.body)
+    if finding_identifier(body):
+        return _finding(body, stored or {}, base)
+    if body.get("resourceType") == "Goal":
+        return _goal(body, stored or {}, base)
     if body.get("resourceType") == "Observation":
         return _observation(body, stored or {}, base)
     if body.get("resourceType") == "Task":
@@ -49,6 +54,33 @@ def _observation(body: Mapping[str, Any], stored: Mapping[str, Any], base: str) 
     day = str(body.get("effectiveDateTime", ""))[:10]
     was, now = (_said(stored) if stored else ""), _said(body)
     return Passage(subject, title, day, was, now, _why(body, stored))
+
+
+def _finding(body: Mapping[str, Any], stored: Mapping[str, Any], base: str) -> Passage:
+    """Return the story of a finding: its sentence, as long as its scores say so."""
+    said = [
+        " ".join(str(note.get("text", "")) for note in resource.get("note") or ())
+        if resource.get("status") != "entered-in-error"
+        else "withdrawn"
+        for resource in (stored, body)
+    ]
+    why = "its scores no longer say so" if said[1] == "withdrawn" else str((body.get("method") or {}).get("text", ""))
+    subject = ids.local(str((body.get("subject") or {}).get("reference", "")), base)
+    day = str(body.get("effectiveDateTime", ""))[:10]
+    return Passage(subject, str(body["code"]["text"]), day, said[0], said[1], why)
+
+
+def _goal(body: Mapping[str, Any], stored: Mapping[str, Any], base: str) -> Passage:
+    """Return the story of a goal that people wanted updated."""
+    subject = ids.local(str((body.get("subject") or {}).get("reference", "")), base)
+    name, day = f"Goal/{body.get('id', '')}", str(body.get("statusDate", ""))
+    return Passage(subject, name, day, _stage_of(stored), _stage_of(body), "confirmed in its review")
+
+
+def _stage_of(goal: Mapping[str, Any]) -> str:
+    """Return a goal's lifecycle and achievement in words."""
+    codes = [str(coding.get("code", "")) for coding in (goal.get("achievementStatus") or {}).get("coding") or ()]
+    return ", ".join(code for code in (str(goal.get("lifecycleStatus", "")), *codes) if code)
 
 
 def _said(observation: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from fhir_alliance.core.model import Review, ReviewKind, Write, WriteMode
 from fhir_alliance.fhir import identifiers as ids
 from fhir_alliance.fhir.difference import Change, ChangeKind, Known
 from fhir_alliance.fhir.elements import is_shaped
-from fhir_alliance.fhir.goal import confirmed_update, goal_write, provenance_write, version_of
+from fhir_alliance.fhir.goal import confirmed_update, goal_key, goal_write, provenance_write, version_of
 from fhir_alliance.fhir.inbound import Parked
 from fhir_alliance.fhir.task import carried_out, is_carried_out, read_review
 from fhir_alliance.runs.summary import Summary
@@ -38,6 +38,7 @@ def carry_out(store: Store, journal: Journal, summary: Summary, now: datetime, *
         if goal is not None and _is_of(goal, review, store.base):
             changes += _changes(task, review, goal, now)
     known = Known(task for task, _ in confirmed)
+    known.by_value |= {goal_key(goal): goal for goal in goals.values()}
     summary.explain(changes, known, store.base)
     if dry_run:
         summary.planned += changes

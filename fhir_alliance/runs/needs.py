@@ -17,7 +17,7 @@ SYNC: Final = Needs(
     # without the first two, the forms that need them are parked; without the third, nobody can tell of which program a
     # form is; a Communication carries an answer about safety where no Task is taken
     reads_if_allowed=of("ValueSet", "CodeSystem", "EpisodeOfCare", "Communication"),
-    writes_if_allowed=of("Communication"),
+    writes_if_allowed=of("Communication", "Goal"),  # a Goal only where people confirmed it
 )  # fmt: skip
 ORDERING: Final = Needs(
     reads=of("QuestionnaireResponse", "Task", "EpisodeOfCare", "CarePlan", "Flag"),

@@ -32,6 +32,7 @@ class Policy(msgspec.Struct, frozen=True):
     with_algorithms: bool = False
     part2_programs: frozenset[str] = frozenset()
     courses: tuple[Course, ...] = ()
+    with_findings: bool = False
     safety: SafetyPolicy = msgspec.field(default_factory=lambda: SafetyPolicy(shipped_texts()))
     with_provenance: bool = True
 
@@ -67,6 +68,7 @@ def policy_of(config: Config) -> Policy:
         config.write.algorithms,
         frozenset(config.consent.part2_programs),
         load_courses(config.rules.courses),
+        config.write.findings,
         _safety_policy(config.safety),
         config.write.provenance,
     )

@@ -15,6 +15,7 @@ from fhir_alliance.fhir.chart import read_session, read_targets
 from fhir_alliance.fhir.consent import read_consent
 from fhir_alliance.fhir.difference import Known
 from fhir_alliance.fhir.elements import is_shaped
+from fhir_alliance.fhir.finding import finding_identifier
 from fhir_alliance.fhir.identifiers import local
 from fhir_alliance.fhir.observation import read_score, score_identifier
 from fhir_alliance.fhir.setting import setting_of
@@ -26,17 +27,20 @@ class Record:
     """The part of the record that concerns some clients.
 
     known: our own Observations and Tasks there, by identifier.  history: the scores in them.
+    findings: Observations of rules' judgements, by the finding's key.
     """
 
     def __init__(self, store: Store, subjects: Collection[str], instruments: Mapping[str, Instrument]) -> None:
         self._store = store
         self._instruments = instruments
         self._subjects = sorted(subjects)
-        observations = [r for r in self._all("Observation") if score_identifier(r)]
+        surveys = self._all("Observation")
+        observations = [r for r in surveys if score_identifier(r)]
         tasks = [r for r in self._all("Task") if review_identifier(r)]
         self.observations = _latest(observations, score_identifier)
         self.tasks = _latest(tasks, review_identifier)
-        self.known = Known([*self.observations.values(), *self.tasks.values()])
+        self.findings = _latest((r for r in surveys if finding_identifier(r)), finding_identifier)
+        self.known = Known([*self.observations.values(), *self.findings.values(), *self.tasks.values()])
         scores = (read_score(r, instruments, store.base) for r in self.observations.values())
         self.history: list[Score] = [score for score in scores if score is not None]
         reviews = (read_review(r, store.base) for r in self.tasks.values())

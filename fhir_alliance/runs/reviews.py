@@ -17,6 +17,7 @@ from fhir_alliance.core.rules.chart import Chart, Rulebook
 from fhir_alliance.core.rules.series import series_of
 from fhir_alliance.fhir.goal import read_pursued
 from fhir_alliance.fhir.task import changed_task, new_task
+from fhir_alliance.runs.findings import finding_writes
 from fhir_alliance.runs.record import Record, changed_since
 from fhir_alliance.runs.rule_cards import shipped_cards
 from fhir_alliance.runs.score import Desk
@@ -32,7 +33,10 @@ class News(NamedTuple):
 
 
 def review_tasks(news: News, record: Record, desk: Desk, now: datetime, summary: Summary) -> list[Write]:
-    """Return the Tasks to open, to add to, or to cancel, given how the clients' histories have changed."""
+    """Return the Tasks to open, to add to, or to cancel, given how the clients' histories have changed.
+
+    Where the site wants findings as Observations, they come with them.
+    """
     book = Rulebook(desk.instruments, shipped_cards(), desk.policy.rules, desk.policy.courses)
     history, since = history_with(news, record)
     charts = record.charts(history)
@@ -40,7 +44,9 @@ def review_tasks(news: News, record: Record, desk: Desk, now: datetime, summary:
     looked_for = judged(charts, book, now, since, record.reviews)
     latest = {form.form.subject: form.form for form in news.cleared}
     settings = record.settings({subject: form.encounter for subject, form in latest.items()})
-    writes = []
+    groups = {subject: form.key for subject, form in latest.items()}
+    seen = Found(findings, looked_for)
+    writes = finding_writes(charts, book, seen, record, groups) if desk.policy.with_findings else []
     summary.findings.update(finding.rule for finding in findings)
     for chart in charts:
         subject = chart.subject
@@ -48,7 +54,7 @@ def review_tasks(news: News, record: Record, desk: Desk, now: datetime, summary:
             continue
         reviews = [review for review in record.reviews if review.subject == subject]
         regular = regular_review(chart, book, reviews, now)
-        own = [finding for finding in findings if finding.subject == subject and not finding.is_quiet]
+        own = [finding for finding in findings if finding.subject == subject and _counts(finding)]
         found = _spoken(Found(tuple(own), looked_for, regular), language_of(subject, history), desk.policy.agenda)
         planned = plan_goal_reviews(settings[subject], found, reviews, desk.policy.review, now)
         for review in with_proposals(reviews, planned, proposals_of(chart, record, desk, now)):
@@ -56,6 +62,11 @@ def review_tasks(news: News, record: Record, desk: Desk, now: datetime, summary:
             writes.append(_task(review, latest.get(subject), record, now))
         summary.standing |= {r.key for r in reviews if r.kind is ReviewKind.GOAL} - {write.value for write in writes}
     return writes
+
+
+def _counts(finding: Finding) -> bool:
+    """Return whether a finding has a say in reviews: a quiet one only where it says that others are over."""
+    return not finding.is_quiet or bool(finding.repairs)
 
 
 def proposals_of(chart: Chart, record: Record, desk: Desk, now: datetime) -> dict[str, Proposal]:

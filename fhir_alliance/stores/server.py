@@ -310,9 +310,6 @@ def _entry(change: Change, resource: dict[str, Any]) -> dict[str, Any]:
     write = change.write
     if change.kind is ChangeKind.CREATE:
         resource.pop("id", None)
-        if not write.system:  # a Provenance has no identifier: it stands or falls with the guarded update beside it
-            request = {"method": "POST", "url": write.type}
-            return {"fullUrl": _full_url(change), "resource": resource, "request": request}
         if write.system == CANONICAL:
             criteria = f"url={quote(write.value, safe='')}&version={quote(str(resource.get('version', '')), safe='')}"
             criteria = criteria if resource.get("version") else criteria.partition("&")[0]

@@ -82,6 +82,11 @@ def opened(site: Site) -> None:
     site.sync()
 
 
+def confirmations(site: Site) -> list[dict[str, Any]]:
+    """Return the Provenances of goals."""
+    return [p for p in site.all("Provenance") if p["target"][0]["reference"].startswith("Goal/")]
+
+
 def state(site: Site, name: str = "sleep") -> tuple[str, str]:
     """Return a goal's lifecycle and achievement as they stand."""
     with site.opened() as (store, _):
@@ -132,7 +137,7 @@ def test_who_confirmed_stands_in_a_provenance(site: Site) -> None:
     opened(site)
     decide(site, "goal-reached", by=ANNA)
     site.sync()
-    [provenance] = site.all("Provenance")
+    [provenance] = confirmations(site)
     assert provenance["target"][0]["reference"].startswith("Goal/sleep")
     assert provenance["agent"][0]["who"] == {"reference": ANNA}
     assert provenance["agent"][1]["who"]["identifier"]["value"] == "fhir_alliance"
@@ -156,7 +161,7 @@ def test_what_nobody_confirmed_is_not_done(folder_site: Site, said: dict[str, An
     decide(folder_site, "goal-reached", **said)
     folder_site.sync()
     assert state(folder_site) == ("active", "")
-    assert folder_site.all("Provenance") == []
+    assert confirmations(folder_site) == []
 
 
 def test_a_decision_is_carried_out_once(site: Site) -> None:
@@ -177,6 +182,17 @@ def test_another_clients_goal_is_never_changed(site: Site) -> None:
     decide(site, "goal-reached")
     site.sync()
     assert (state(site, "other"), state(site)) == (("active", ""), ("active", ""))
+
+
+def test_the_story_tells_of_the_goal(site: Site) -> None:
+    """Who asks what changes for a client is told that their goal does, and why."""
+    opened(site)
+    decide(site, "goal-reached")
+    with site.opened() as (store, journal):
+        summary = Summary(ANNA)
+        carry_out(store, journal, summary, site.now, dry_run=True)
+    [passage] = [passage for passage in summary.story if passage.what == "Goal/sleep"]
+    assert (passage.was, passage.now, passage.why) == ("active", "completed, achieved", "confirmed in its review")
 
 
 def test_a_rehearsal_changes_no_goal(site: Site) -> None:
@@ -214,7 +230,7 @@ def test_a_goal_that_changed_in_the_meantime_is_left_alone(site: Site) -> None:
     assert state(site) == ("active", "")
     if store.base:  # a server refuses the whole transaction, and the next run does it
         assert [parked.code for parked in summary.parked] == ["FA412"]
-        assert site.all("Provenance") == []
+        assert confirmations(site) == []
         site.sync()
         assert state(site) == ("completed", "achieved")
 

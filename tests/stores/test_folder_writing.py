@@ -113,7 +113,7 @@ def test_a_goal_that_is_another_by_now_is_not_overwritten(tmp_path: Path) -> Non
     try:
         [goal] = store.named("Goal", ["Goal/g"])
         ended = {**goal, "lifecycleStatus": "completed"}
-        beside = Write("Provenance", "", "p", WriteMode.CREATE_ONCE, b'{"resourceType":"Provenance","id":"p"}', "g1")
+        beside = Write("Provenance", "sid", "p", WriteMode.ACCOMPANY, b'{"resourceType":"Provenance","id":"p"}', "g1")
         for version, taken in (("0", 0), (version_of(goal), 1)):
             change = Change(goal_write(ended, version, "g1"), ChangeKind.UPDATE, "g", version)
             done = store.put([change, Change(beside, ChangeKind.CREATE)], Known([]), None)  # type: ignore[arg-type]
