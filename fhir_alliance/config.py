@@ -95,10 +95,13 @@ class InstrumentsSection(_Section):
 
 
 class ConsentSection(_Section):
-    """What happens where no Consent speaks."""
+    """What happens where no Consent speaks, and who is what to whom."""
 
     default: Literal["permit", "deny"] = "permit"
     part2_programs: tuple[str, ...] = ()
+    table: Path | None = None
+    roles: Path | None = None
+    organization: str = Field("", pattern=r"^(Organization/[A-Za-z0-9\-.]{1,64})?$")
 
 
 class RuleThreshold(_Section):
@@ -298,6 +301,13 @@ default = "permit"
 # Organizations that are programs under 42 CFR Part 2 (substance use disorder treatment), as "Organization/ID"; "*"
 # where the whole site is one. Their scores are labelled 42CFRPart2, and leave the program by a Consent only.
 part2_programs = []
+# Your own table of what is shared with whom where no Consent speaks. Default: the shipped one.
+# table = "consent-table.toml"
+# Who is what to which client, who is kept out, and what is restricted.
+# roles = "roles.toml"
+# The clinic that keeps the record, as an Organization of the store: with it, a Consent's rule about somebody else is
+# known to be about somebody else.
+# organization = "Organization/clinic"
 
 [rules]
 # Scores older than this many days are history, not news: set it before the first sync of an old record. 0: no limit.

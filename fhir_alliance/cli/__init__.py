@@ -15,6 +15,7 @@ import click
 from fhir_alliance import __version__
 from fhir_alliance.cli.audit import audit
 from fhir_alliance.cli.change import change
+from fhir_alliance.cli.consent import consent
 from fhir_alliance.cli.demo import demo
 from fhir_alliance.cli.init import init
 from fhir_alliance.cli.instruments import instruments
@@ -90,6 +91,7 @@ def program(ctx: click.Context, config: Path | None, verbose: bool) -> None:
 for command in (
     audit,
     change,
+    consent,
     demo,
     init,
     instruments,

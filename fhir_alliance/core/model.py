@@ -18,6 +18,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from fhir_alliance.core.keys import derived
+
 Number: TypeAlias = int | Decimal
 
 
@@ -338,11 +340,21 @@ class Response(msgspec.Struct, frozen=True, gc=False):
 
 
 class Cleared(msgspec.Struct, frozen=True, gc=False):
-    """A response that the consent gate let through. Built by `core.consent.gate` and nowhere else."""
+    """A response that the consent gate let through. Built by `core.consent.gate` and nowhere else.
+
+    consents: those that permit it, with their versions.  table: version of the default table that was asked.
+    """
 
     form: Response
     purpose: str
     consents: tuple[str, ...]
+    table: str
+
+    @property
+    def decision(self) -> str:
+        """The decision's id: the same as long as the form, the consents and the table are the same versions."""
+        form = self.form
+        return derived("cleared", form.key, form.version, self.purpose, self.table, *self.consents)
 
 
 class Withheld(msgspec.Struct, frozen=True):

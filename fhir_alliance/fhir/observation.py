@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from fhir_alliance.core.consent_request import Datum
 from fhir_alliance.core.keys import PANEL, score_key
 from fhir_alliance.core.labels import union
 from fhir_alliance.core.model import (
@@ -82,6 +83,13 @@ def scale_codes(instrument: Instrument, scale: Scale) -> tuple[Code, ...]:
 def panel_codes(instrument: Instrument) -> tuple[Code, ...]:
     """Return the codes of the panel that holds an instrument's scores."""
     return (*instrument.panel, Code(ids.SCORES, f"{instrument.id}-{PANEL}", instrument.title))
+
+
+def datum_of(instrument: Instrument) -> Datum:
+    """Return what consent is asked about when an instrument's scores are written: codes, profiles, labels."""
+    codes = (*panel_codes(instrument), *(c for scale in instrument.scales for c in scale_codes(instrument, scale)))
+    profiles = (ids.PANEL_PROFILE, ids.SCORE_PROFILE, ids.SUBSCALE_PROFILE)
+    return Datum.of(codes, family=instrument.family, labels=instrument.labels, profiles=profiles)
 
 
 def method_code(instrument: Instrument, scale: Scale, *, prorated: bool) -> Code:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from fhir_alliance.config import Config, RulesSection, RuleThreshold, SafetySection
+from fhir_alliance.config import Config, ConsentSection, RulesSection, RuleThreshold, SafetySection
 from fhir_alliance.core.agenda import Agenda
-from fhir_alliance.core.consent import ConsentPolicy
+from fhir_alliance.core.boundaries import Boundaries
+from fhir_alliance.core.consent import TREAT, ConsentPolicy
+from fhir_alliance.core.consent_request import Action, Datum, Recipient, Request, Role
+from fhir_alliance.core.model import Family
 from fhir_alliance.core.ordering import Cadence
 from fhir_alliance.core.reviews import ReviewPolicy
 from fhir_alliance.core.rules import RULE_IDS
@@ -17,6 +20,7 @@ from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.answers import whole
 from fhir_alliance.runs.agenda import load_agenda
 from fhir_alliance.runs.catalog import Catalog
+from fhir_alliance.runs.consent_files import load_boundaries, load_table
 from fhir_alliance.runs.course_file import load_courses
 from fhir_alliance.runs.safety_texts import safety_texts, shipped_texts
 
@@ -35,6 +39,7 @@ class Policy(msgspec.Struct, frozen=True):
     with_findings: bool = False
     safety: SafetyPolicy = msgspec.field(default_factory=lambda: SafetyPolicy(shipped_texts()))
     with_provenance: bool = True
+    boundaries: Boundaries = Boundaries()
 
 
 def cadences_of(config: Config, catalog: Catalog) -> tuple[Cadence, ...]:
@@ -57,10 +62,35 @@ def _threshold(part: RuleThreshold) -> ChosenThreshold:
     return ChosenThreshold(part.instrument, part.scale, line, change, part.source)
 
 
+def consent_policy(config: Config) -> ConsentPolicy:
+    """Return what the site decides about sharing; raises StopRun FA320 where its table cannot be used."""
+    table = load_table(config.consent.table)
+    record = _record(config.consent)
+    plain = [Request("?", Action.USE, record, TREAT, Datum.of((), family=family)) for family in Family]
+    if config.consent.default == "permit":
+        return ConsentPolicy(all(table.row_for(request).permit for request in plain), TREAT, table, record)
+    table = table.opt_in()
+    if any(table.row_for(request).permit for request in plain):
+        raise StopRun(
+            "FA320", "the table of [consent] opens the record to everybody, and its default is deny.",
+            'Name the record in that row: to = ["custodian"].',
+        )  # fmt: skip
+    return ConsentPolicy(False, TREAT, table, record)
+
+
+def _record(section: ConsentSection) -> Recipient:
+    """Return the clinic's own record as a recipient; it is a program's where the program keeps it."""
+    names = frozenset({section.organization} if section.organization else ())
+    roles = {Role.CUSTODIAN}
+    if not names or "*" in section.part2_programs or not names.isdisjoint(section.part2_programs):
+        roles.add(Role.PROGRAM)
+    return Recipient(names, names, frozenset(roles), is_known=bool(names))
+
+
 def policy_of(config: Config) -> Policy:
     """Return the policy that a configuration says."""
     return Policy(
-        ConsentPolicy(default_permit=config.consent.default == "permit"),
+        consent_policy(config),
         rule_settings(config.rules),
         ReviewPolicy(**config.review.model_dump(exclude={"agenda_folder"})),
         config.write.item_observations,
@@ -71,6 +101,7 @@ def policy_of(config: Config) -> Policy:
         config.write.findings,
         _safety_policy(config.safety),
         config.write.provenance,
+        load_boundaries(config.consent.roles),
     )
 
 

@@ -11,7 +11,17 @@ from typing import Final
 import msgspec
 import orjson
 
-from fhir_alliance.core.consent import ConsentPolicy, ConsentRecord, Datum, Verdict, judge
+from fhir_alliance.core.consent import (
+    Action,
+    ConsentPolicy,
+    ConsentRecord,
+    DataLevel,
+    Datum,
+    Recipient,
+    Request,
+    Verdict,
+    judge,
+)
 from fhir_alliance.core.measures.audience import Audience, Role, audience_of
 from fhir_alliance.core.measures.bad_input import set_right
 from fhir_alliance.core.measures.calendar import Days
@@ -130,9 +140,10 @@ def withheld(record: PersonRecord, order: ReportOrder, policy: ConsentPolicy, ba
 
 def _verdicts(consents: Iterable[ConsentRecord], subject: str, order: ReportOrder) -> list[Verdict]:
     codes = frozenset(code for code_set in order.measure.code_sets for code in code_set.codes)
-    datum = Datum(frozenset({"QuestionnaireResponse", "Observation", "MeasureReport"}), codes)
+    datum = Datum(frozenset({"QuestionnaireResponse", "Observation", "MeasureReport"}), codes, DataLevel.AGGREGATE)
+    request = Request(subject, Action.USE, Recipient(), PURPOSES[order.audience.role], datum)
     moment = datetime.combine(order.cut, time.max, UTC)
-    return [judge(record, subject, PURPOSES[order.audience.role], datum, moment) for record in consents]
+    return [judge(record, request, moment).verdict for record in consents]
 
 
 def _person(record: PersonRecord, instruments: Mapping[str, Instrument], order: ReportOrder, base: str) -> Person:

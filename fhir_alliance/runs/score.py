@@ -17,7 +17,7 @@ from fhir_alliance.core.model import Cleared, Instrument, NoValue, Response, Sco
 from fhir_alliance.core.scoring import Scorer
 from fhir_alliance.fhir.inbound import Forms, Parked, Skipped
 from fhir_alliance.fhir.learning import code_system_urls, value_set_urls
-from fhir_alliance.fhir.observation import Emitter, panel_codes
+from fhir_alliance.fhir.observation import Emitter, datum_of
 from fhir_alliance.fhir.versions import order
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.policy import Policy
@@ -83,7 +83,7 @@ class Desk:
         scales = tuple(scale for scale in instrument.scales if self.policy.with_algorithms or not scale.on_request)
         asked = msgspec.structs.replace(instrument, scales=scales)
         emitter = Emitter(asked, with_items=self.policy.with_items and has_codes)
-        bench = Bench(Scorer(asked), emitter, Datum.of(panel_codes(instrument)))
+        bench = Bench(Scorer(asked), emitter, datum_of(instrument))
         self._benches[f"{instrument.id}|{instrument.version}"] = bench
         return bench
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from fhir_alliance.core.consent import ConsentPolicy, ConsentRecord, Datum, Verdict, judge
+from fhir_alliance.core.consent import Action, ConsentPolicy, ConsentRecord, Datum, Request, decide
 
 
 class Viewer(msgspec.Struct, frozen=True):
@@ -19,16 +19,8 @@ class Viewer(msgspec.Struct, frozen=True):
     now: datetime
 
     def objections(self, datum: Datum) -> tuple[str, ...]:
-        """Return why a kind of record may not be seen; empty where it may.
-
-        The order of combination is that of `core.consent.gate`, which clears forms and nothing else: any deny, then
-        anything that cannot be evaluated, then a permit, then the site's default. A test holds the two together.
-        """
-        said = [(c, judge(c, self.subject, self.policy.purpose, datum, self.now)) for c in self.consents]
-        for bad, words in ((Verdict.DENY, "forbids it"), (Verdict.UNDECIDED, "cannot be evaluated")):
-            reasons = tuple(f"{consent.reference} {words}" for consent, verdict in said if verdict is bad)
-            if reasons:
-                return reasons
-        if self.policy.default_permit or any(verdict is Verdict.PERMIT for _, verdict in said):
-            return ()
-        return ("no consent on record speaks to it, and the site asks for one",)
+        """Return why a kind of record may not be seen; empty where it may."""
+        policy = self.policy
+        request = Request(self.subject, Action.ACCESS, policy.recipient, policy.purpose, datum)
+        decision = decide(request, self.consents, policy.defaults, self.now)
+        return () if decision.permitted else decision.reasons

@@ -96,7 +96,7 @@ class FolderStore:
 
     def canonicals(self, kind: str, urls: Collection[str]) -> list[Mapping[str, Any]]:
         """Return Questionnaires and the like by url."""
-        return [r for r in self._opened().all_of(kind) if not urls or r.get("url") in urls]
+        return [r for r in self._opened(kind).all_of(kind) if not urls or r.get("url") in urls]
 
     def people(self, kinds: Collection[str]) -> Iterator[PersonRecord]:
         """Yield all patients with what is on record about them; the files are read whole first."""
