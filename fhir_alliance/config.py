@@ -102,6 +102,7 @@ class ConsentSection(_Section):
     table: Path | None = None
     roles: Path | None = None
     organization: str = Field("", pattern=r"^(Organization/[A-Za-z0-9\-.]{1,64})?$")
+    renew_days_before: int = Field(0, ge=0)
 
 
 class RuleThreshold(_Section):
@@ -308,6 +309,8 @@ part2_programs = []
 # The clinic that keeps the record, as an Organization of the store: with it, a Consent's rule about somebody else is
 # known to be about somebody else.
 # organization = "Organization/clinic"
+# Days before a Consent's end from when on a Task asks for a new one; 0: never. It closes when a new Consent stands.
+renew_days_before = 0
 
 [rules]
 # Scores older than this many days are history, not news: set it before the first sync of an old record. 0: no limit.

@@ -38,6 +38,7 @@ def sync(
     from fhir_alliance.runs.order import order
     from fhir_alliance.runs.parked import write_parked
     from fhir_alliance.runs.policy import cadences_of, policy_of
+    from fhir_alliance.runs.renewal import renew
     from fhir_alliance.runs.sync import sync as run
     from fhir_alliance.stores.folder import FolderStore
     from fhir_alliance.stores.opening import state_folder
@@ -55,6 +56,9 @@ def sync(
         )  # fmt: skip
         if config.order.with_sync:
             summary.join(order(store, catalog, journal, cadences_of(config, catalog), now, dry_run=dry_run, tell=tell))
+        if config.consent.renew_days_before:
+            days = config.consent.renew_days_before
+            summary.join(renew(store, journal, days, now, dry_run=dry_run, tell=tell))
         if not dry_run:
             beside = store.folder if isinstance(store, FolderStore) else state_folder(store, config)
             write_parked(parked_file or beside / "parked.ndjson", summary.parked)

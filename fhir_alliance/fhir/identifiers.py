@@ -17,6 +17,8 @@ EPISODE: Final = f"{BASE}/sid/episode"
 FINDING: Final = f"{BASE}/sid/finding"
 SOFTWARE: Final = f"{BASE}/sid/software"
 PROVENANCE: Final = f"{BASE}/sid/provenance"
+RENEWAL: Final = f"{BASE}/sid/renewal"
+CONSENT: Final = f"{BASE}/sid/consent"
 
 # code systems; the first four are generated from the catalog of instruments
 SCORES: Final = f"{BASE}/CodeSystem/scores"

@@ -313,8 +313,6 @@ def _entry(change: Change, resource: dict[str, Any]) -> dict[str, Any]:
         if write.system == CANONICAL:
             criteria = f"url={quote(write.value, safe='')}&version={quote(str(resource.get('version', '')), safe='')}"
             criteria = criteria if resource.get("version") else criteria.partition("&")[0]
-        elif write.mode is WriteMode.ACCOMPANY:  # what has no identifier in R4 carries its key as a tag
-            criteria = f"_tag={quote(write.system, safe='')}%7C{write.value}"
         else:
             criteria = _criteria(write)
         request = {"method": "POST", "url": write.type, "ifNoneExist": criteria}
@@ -326,8 +324,9 @@ def _entry(change: Change, resource: dict[str, Any]) -> dict[str, Any]:
 
 
 def _criteria(write: Write) -> str:
-    """Return the search that finds what has the identifier of a write."""
-    return f"identifier={quote(write.system, safe='')}%7C{write.value}"
+    """Return the search that finds what has the identifier of a write; Provenance has none in R4, its key is a tag."""
+    element = "_tag" if write.type == "Provenance" else "identifier"
+    return f"{element}={quote(write.system, safe='')}%7C{write.value}"
 
 
 def _full_url(change: Change) -> str:

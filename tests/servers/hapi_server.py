@@ -178,7 +178,8 @@ class FhirClient:
 def publish(fhir: FhirClient) -> None:
     """Put this project's terminology and profiles on a server, each after what it builds on."""
     found = [json.loads(path.read_text()) for path in PROFILES.glob("*.json") if ".example." not in path.name]
-    for artefact in sorted(found, key=_publishing_rank):
+    needed = [artefact for artefact in found if artefact["resourceType"] in _PUBLISHING_ORDER]
+    for artefact in sorted(needed, key=_publishing_rank):
         fhir.put(artefact)
 
 
