@@ -35,7 +35,7 @@ _LOOKS: Final = {
 _DIRECTION: Final = {
     Direction.WORSE: "higher is worse",
     Direction.BETTER: "higher is better",
-    Direction.UNKNOWN: "the form does not say what higher means",
+    Direction.UNKNOWN: "direction not stated",
 }
 
 
@@ -131,9 +131,9 @@ def _heading(course: Course) -> Fragment:
     if course.reliable_change is not None:
         marks += [
             box((x, 8), (26, 12), "shade"),
-            words((x + 32, 18), "less than a reliable change from the first score"),
+            words((x + 32, 18), "no reliable change since the first"),
         ]
-    marks.append(words((_RIGHT, 18), _DIRECTION[course.higher_is], "quiet", "end"))
+    marks.append(words((_RIGHT + 10, 18), _DIRECTION[course.higher_is], "quiet"))
     return fragment[marks]
 
 

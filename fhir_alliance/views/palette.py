@@ -62,6 +62,7 @@ PICTURES: Final = (
     ".dot-third{fill:var(--third);stroke:var(--paper)}.dot-quiet{fill:var(--muted);stroke:var(--paper)}"
     ".ring-first{fill:var(--paper);stroke:var(--first);stroke-width:2}"
     ".ring-second{fill:var(--paper);stroke:var(--second);stroke-width:2}"
+    ".ring-third{fill:var(--paper);stroke:var(--third);stroke-width:2}"
     ".ring-quiet{fill:var(--paper);stroke:var(--muted);stroke-width:1.5}"
     ".missing{stroke:var(--muted);stroke-width:1.6;fill:none}"
     "@media print{.picture{print-color-adjust:exact;-webkit-print-color-adjust:exact}}"

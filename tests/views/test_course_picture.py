@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from decimal import Decimal
 from xml.etree import ElementTree
@@ -31,6 +32,7 @@ from fhir_alliance.testing import START
 from fhir_alliance.views.course_picture import course_picture, moment, stretches, subscales_picture
 from fhir_alliance.views.drawing import Span, legible, number
 from fhir_alliance.views.lanes import Timeline
+from fhir_alliance.views.palette import PICTURES
 from fhir_alliance.views.picture import Picture
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -85,8 +87,7 @@ def test_points_lie_where_the_table_says(values: list[int]) -> None:
 
 def test_a_gap_is_not_joined() -> None:
     """No line crosses a form without a score or a change of language; the form without a score is a cross and a row."""
-    missing = sitting(NoValue("not-performed", "7 of 9 answered; rule needs 9"), 2)
-    told = course(sitting(9, 0), sitting(8, 1), missing, sitting(7, 3), sitting(6, 4, "de"), sitting(5, 5, "de"))
+    told = course(sitting(9, 0), sitting(8, 1), missing(), sitting(7, 3), sitting(6, 4, "de"), sitting(5, 5, "de"))
     assert [[s.value for s in run] for run in stretches(told.lines[0])] == [[9, 8], [7], [6, 5]]
     picture = course_picture(told, timeline())
     lines = [e for e in parsed(picture).iter(f"{SVG}polyline") if e.get("class") == "line-first"]
@@ -177,6 +178,26 @@ def test_hostile_goals_stay_text() -> None:
     root = parsed(course_picture(course(sitting(2, 0)), timeline(StatedGoal("Goal/1", HOSTILE, "active"))))
     assert legible(HOSTILE) in [e.text for e in root.iter(f"{SVG}text")]
     assert not list(root.iter(f"{SVG}script"))
+
+
+def test_every_mark_has_its_colours_and_the_legend_its_room() -> None:
+    """Every rater's marks, whole or prorated, stand in the style sheet, and no words of the legend lie on others."""
+    hollow = msgspec.structs.replace(sitting(9, 0), prorated=True)
+    raters = tuple(Line(rater, (sitting(3, 1), hollow, missing()), NotComputable("no.")) for rater in Rater)
+    error = ErrorBand(Decimal(4), Sourced(6, "s"), Sourced(Decimal("0.9"), "s"))
+    told = msgspec.structs.replace(course(error=error), lines=raters, reliable_change=Sourced(6, "s"))
+    root = parsed(course_picture(told, timeline(StatedGoal("Goal/1", "sleep", "active"))))
+    known = set(re.findall(r"[.]([a-z]+(?:-[a-z]+)*)(?=[{ ,])", PICTURES))
+    assert {name for e in root.iter() for name in (e.get("class") or "").split()} <= known
+    legend = [e for e in root.iter(f"{SVG}text") if e.get("y") == "18"]
+    ends = [float(str(e.get("x"))) + 5.6 * len(e.text or "") for e in legend]
+    assert all(end <= float(str(after.get("x"))) for end, after in zip(ends, legend[1:], strict=False))
+    assert ends[-1] <= 860
+
+
+def missing() -> Sitting:
+    """Return a sitting without a score."""
+    return sitting(NoValue("not-performed", "7 of 9 answered; rule needs 9"), 2)
 
 
 def test_many_reviews_are_counted_and_not_piled_up() -> None:
