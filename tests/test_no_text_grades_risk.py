@@ -58,6 +58,10 @@ PROMISES = {
 }
 
 
+# Published measures count coded diagnoses, of groups; that word they may use, and no other.
+_COUNTS_CODES = re.compile(r'"resourceType": *"Measure"')
+
+
 def told(text: str) -> list[tuple[str, str]]:
     """Return what is forbidden in a text: which rule it breaks, and the words."""
     flat = " ".join(text.split())
@@ -92,6 +96,13 @@ def leaves(node: Any) -> Iterator[str]:
     elif isinstance(node, list):
         for part in node:
             yield from leaves(part)
+
+
+def found_in(path: Path) -> list[tuple[str, str]]:
+    """Return what is forbidden in a file, but for what measures may say."""
+    is_measure = _COUNTS_CODES.search(path.read_text(encoding="utf-8")) is not None
+    found = [match for text in strings(path) for match in told(text)]
+    return [(rule, words) for rule, words in found if not (is_measure and words.lower().startswith("diagnos"))]
 
 
 FILES = [
@@ -136,7 +147,7 @@ def test_every_promise_still_stands() -> None:
     """No exception is left over from a text that is gone."""
     said = {
         (path.relative_to(ROOT).as_posix(), words)
-        for path in FILES for text in strings(path) for _, words in told(text)
+        for path in FILES for _, words in found_in(path)
     }  # fmt: skip
     assert said == PROMISES
 
@@ -153,5 +164,4 @@ def test_all_kinds_of_text_are_read() -> None:
 def test_no_text_grades_risk(path: Path) -> None:
     """No string of the file grades risk, denies it, or diagnoses, in English, German, Spanish or French."""
     name = path.relative_to(ROOT).as_posix()
-    found = [(rule, words) for text in strings(path) for rule, words in told(text)]
-    assert [(rule, words) for rule, words in found if (name, words) not in PROMISES] == []
+    assert [(rule, words) for rule, words in found_in(path) if (name, words) not in PROMISES] == []

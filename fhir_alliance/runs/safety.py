@@ -75,9 +75,6 @@ class SafetyPath:
         except msgspec.DecodeError:
             raise StopRun("FA510", "the safety outbox is of another version.", "Use the one that wrote it.") from None
         self.raise_concerns(concerns)
-        if concerns and not self._dry_run:
-            self._delivery.store.finish()
-            self._keep()
 
     def accesses(self) -> list[Access]:
         """Return what was read and written of clients' data since this was last asked."""

@@ -64,7 +64,6 @@ def sync(
         safety.watch()
         tell(safety.accesses())
         learn(desk, store)
-        tell(written(carry_out(store, journal, summary, now, dry_run=dry_run), (), "", now))
         again = {parked.reference for parked in journal.parked()}
         for page in store.again(only) if only else store.responses(journal.bookmark(), again):
             reading = read_page(page, desk, store, now, summary)
@@ -84,6 +83,8 @@ def sync(
             tell(written(sent, cleared, policy.consent.version, now))
             turn.settle(page.mark, reading.parked, reading.read)
             watch(summary.read)
+        # last: what people decided can wait for the next run, an answer that is not read yet cannot
+        tell(written(carry_out(store, journal, summary, now, dry_run=dry_run), (), "", now))
         if not dry_run:
             store.finish()
     return summary

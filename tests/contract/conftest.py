@@ -23,8 +23,8 @@ from fhir_alliance.stores.store import Store
 
 NOW = datetime(2026, 6, 1, 8, 30, tzinfo=timezone(timedelta(hours=5, minutes=45)))  # not UTC, on purpose
 CLINICAL = (
-    "AuditEvent", "Provenance", "Flag", "Task", "Observation", "Consent", "QuestionnaireResponse", "CareTeam",
-    "CarePlan", "Goal", "Encounter", "EpisodeOfCare", "Practitioner", "Patient",
+    "AuditEvent", "Provenance", "Flag", "Communication", "Task", "Observation", "Consent", "QuestionnaireResponse",
+    "CareTeam", "CarePlan", "Goal", "Encounter", "EpisodeOfCare", "Practitioner", "Patient",
 )  # fmt: skip
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from fhir_alliance.core.audit import Access, Action
 from fhir_alliance.core.consent import ConsentPolicy
 from fhir_alliance.core.model import Instrument
 from fhir_alliance.core.safety_reviews import SafetyPolicy
-from fhir_alliance.errors import ConsentUnreachable, Exit
+from fhir_alliance.errors import ConsentUnreachable, Exit, SafetyWaiting
 from fhir_alliance.runs.catalog import load_catalog
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.safety_texts import shipped_texts
@@ -43,12 +44,12 @@ class Clinic:
             lines = [json.dumps(resource) for resource in resources if resource["resourceType"] == kind]
             (self.folder / f"{kind}.ndjson").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def sync(self, policy: Policy = Policy(), now: datetime = NOW, *, dry_run: bool = False) -> Summary:  # noqa: B008
+    def sync(self, policy: Policy = Policy(), now: datetime = NOW, **options: Any) -> Summary:  # noqa: B008
         """Run a sync."""
         store = FolderStore(self.folder)
         journal = Journal(self.state, store.name)
         try:
-            return sync(store, CATALOG, journal, policy, now, dry_run=dry_run)
+            return sync(store, CATALOG, journal, policy, now, **options)
         finally:
             store.close()
             journal.close()
@@ -297,3 +298,56 @@ def test_an_unreadable_consent_does_not_hold_it_back(clinic: Clinic) -> None:
     assert len(clinic.tasks()) == 1
     assert clinic.waiting() == []
     assert not (clinic.folder / "Observation.fhir-alliance.ndjson").exists()
+
+
+def test_a_folder_that_cannot_be_written_leaves_it_in_the_outbox(clinic: Clinic) -> None:
+    """Where the derived file cannot be replaced the review waits, and the run ends with 24; the next delivers it."""
+    clinic.load(form(RAISED))
+    derived = clinic.folder / "Task.fhir-alliance.ndjson"
+    derived.symlink_to(clinic.folder / "elsewhere")
+    with pytest.raises(SafetyWaiting, match="FA111") as stopped:
+        clinic.sync()
+    assert stopped.value.exit is Exit.SAFETY_WAITING
+    assert [line["concern"]["reference"] for line in clinic.waiting()] == ["QuestionnaireResponse/r1"]
+    derived.unlink()
+    assert clinic.sync().exit is Exit.DONE
+    assert (len(clinic.tasks()), clinic.waiting()) == (1, [])
+
+
+def test_an_error_of_our_own_loses_nothing(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever breaks in scoring, the review of a form that was read stands in the record."""
+    clinic.load(form(RAISED))
+    monkeypatch.setattr("fhir_alliance.runs.sync.gate_all", None)  # a defect
+    with pytest.raises(TypeError):
+        clinic.sync()
+    assert (len(clinic.tasks()), clinic.waiting()) == (1, [])
+
+
+def test_a_person_who_stops_the_run_loses_nothing(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted in the middle, the run writes no file, and the review waits for the next one."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    clinic.load(form(RAISED))
+    with monkeypatch.context() as patch:
+        patch.setattr("fhir_alliance.runs.sync.gate_all", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            clinic.sync()
+    assert (clinic.tasks(), len(clinic.waiting())) == ([], 1)
+    clinic.sync()
+    assert (len(clinic.tasks()), clinic.waiting()) == (1, [])
+
+
+def test_what_is_done_for_safety_is_told(clinic: Clinic) -> None:
+    """The audit trail is told whose Task was written and whose was read, also in runs that only watch."""
+    told: list[Access] = []
+    clinic.load(form(RAISED), TEAM)
+    clinic.sync(tell=told.extend)
+    assert (Action.CREATE, "Patient/p1") in [(access.action, access.subject) for access in told]
+    (clinic.folder / "QuestionnaireResponse.ndjson").unlink()
+    told.clear()
+    clinic.sync(now=later(25), tell=told.extend)
+    assert [(access.action, access.subject) for access in told] == [
+        (Action.QUERY, "Patient/p1"), (Action.CREATE, "Patient/p1"),
+    ]  # fmt: skip

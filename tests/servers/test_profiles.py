@@ -15,6 +15,7 @@ OURS = "https://fhir-alliance.org/fhir"
 TERMS = f"{OURS}/CodeSystem/terms"
 PANEL, SCORE, SUBSCALE = "alliance-panel", "alliance-score", "alliance-subscale"
 GOAL, SAFETY = "alliance-goal-review-task", "alliance-safety-review-task"
+MESSAGE = "alliance-safety-message"
 OBSERVATIONS, SCORES, TASKS = (PANEL, SCORE, SUBSCALE), (SCORE, SUBSCALE), (GOAL, SAFETY)
 
 Resource = dict[str, Any]
@@ -233,6 +234,21 @@ BROKEN: list[tuple[str, tuple[str, ...], Change, str]] = [
     ("a routine safety review", (SAFETY,), with_("routine", "priority"), "ValueSet/safety-priority"),
     ("a safety review of nothing", (SAFETY,), without("focus"), "Task.focus"),
     ("a safety review of a goal", (SAFETY,), with_(A_GOAL, "focus"), "Task.focus"),
+    ("a message of no identifier", (MESSAGE,), without("identifier"), "Communication.identifier"),
+    ("a message that is no alert", (MESSAGE,), without("category"), "Communication.category"),
+    ("a routine message", (MESSAGE,), with_("routine", "priority"), "ValueSet/safety-priority"),
+    ("a message about nobody", (MESSAGE,), without("subject"), "Communication.subject"),
+    ("a message about no form", (MESSAGE,), without("about"), "Communication.about"),
+    ("a message of another topic", (MESSAGE,), with_("agenda", "topic", "coding", 0, "code"), "Communication.topic"),
+    ("a message that was never sent", (MESSAGE,), without("sent"), "Communication.sent"),
+    ("a person's message", (MESSAGE,), with_("Practitioner", "sender", "type"), "Communication.sender"),
+    ("a message that says nothing", (MESSAGE,), without("payload"), "Communication.payload"),
+    (
+        "a message that encloses the form",
+        (MESSAGE,),
+        with_([{"contentReference": FORM}], "payload"),
+        "Communication.payload",
+    ),
 ]
 
 # what may differ from the example
@@ -268,6 +284,17 @@ ALLOWED: list[tuple[str, tuple[str, ...], Change]] = [
     ("the care plan", (GOAL,), with_({"reference": "CarePlan/1"}, "focus")),
     ("no agenda", (GOAL,), without_input("agenda")),
     ("decided", (GOAL,), both(with_("completed", "status"), with_([decided("goal-changed")], "output"))),
+    ("nobody on call", (MESSAGE,), without("recipient")),
+    ("read", (MESSAGE,), both(with_("completed", "status"), with_("2026-03-02T09:00:00Z", "received"))),
+    ("the supervisor's", (SAFETY,), with_([{"reference": "Task/1"}], "partOf")),
+    (
+        "taken by somebody",
+        (SAFETY,),
+        both(
+            with_("accepted", "status"),
+            with_([input_of("acknowledged", valueReference={"reference": "Practitioner/1"})], "output"),
+        ),
+    ),
 ]
 
 

@@ -13,6 +13,8 @@ import pytest
 from fhir_alliance.errors import ConsentUnreachable, Exit, RetryLater, SafetyWaiting, StopRun
 from fhir_alliance.runs.catalog import load_catalog
 from fhir_alliance.runs.policy import Policy
+from fhir_alliance.runs.safety_delivery import Delivery
+from fhir_alliance.runs.safety_watch import watch_reviews
 from fhir_alliance.runs.summary import Summary
 from fhir_alliance.runs.sync import sync
 from fhir_alliance.stores.http import Http
@@ -24,6 +26,13 @@ Ehr: TypeAlias = Any  # see conftest.py
 Run: TypeAlias = Callable[..., Summary]
 NOW = datetime(2026, 6, 1, 8, 30, tzinfo=timezone(timedelta(hours=5, minutes=45)))
 CATALOG = load_catalog()
+TEAM = {
+    "resourceType": "CareTeam",
+    "id": "team",
+    "status": "active",
+    "subject": {"reference": "Patient/p1"},
+    "participant": [{"role": [{"text": "supervisor"}], "member": {"reference": "Practitioner/sue"}}],
+}
 DOWN = (500, {"resourceType": "OperationOutcome"}, {})
 RAISED = [1] * 9
 
@@ -214,10 +223,33 @@ def test_a_dry_run_shows_what_waits_and_sends_nothing(ehr: Ehr, run: Run, journa
     assert (journal.outbox.path.read_bytes(), ehr.transactions) == (before, [])
 
 
-def test_a_server_that_does_not_tell_its_tasks(ehr: Ehr, run: Run) -> None:
-    """Where open reviews cannot be searched for, the run says so, and goes on as far as it can."""
-    ehr.on_search["Task"] = (403, {}, {})
-    assert run().reviews["unwatched"] == 1
+@pytest.mark.parametrize("status", [403, 404, 500, 503])
+def test_a_server_that_does_not_tell_its_tasks(
+    serve: Callable[..., Any], ehr: Ehr, journal: Journal, status: int
+) -> None:
+    """Where open reviews cannot be searched for, the watch says so and stops nothing."""
+    ehr.on_search["Task"] = (status, {}, {})
+    base, summary = serve(ehr).base, Summary()
+    store = ServerStore(base, Http(base, sleep=lambda _: None))
+    watch_reviews(Delivery(store, journal, summary, NOW, dry_run=False), Policy().safety)
+    store.close()
+    assert summary.reviews["unwatched"] == 1
+
+
+def test_nobody_to_escalate_by(ehr: Ehr, run: Run) -> None:
+    """An escalation that is taken in no way is told as refused, and tried again; the first review stays open."""
+    ehr.resources = [form("r1"), TEAM]
+    run()
+    ehr.on_transaction = ehr.on_create = refusing(422, "Task", "Communication")
+    for hours in (30, 31):
+        done = run(NOW + timedelta(hours=hours))
+        assert (done.exit, done.reviews["overdue"], done.reviews["escalated"]) == (Exit.REFUSED, 1, 0)
+    ehr.on_transaction = ehr.on_create = refusing(422, "Task")
+    done = run(NOW + timedelta(hours=32))
+    assert (done.exit, done.reviews["escalated"], done.reviews["messages"]) == (Exit.DONE, 1, 1)
+    [message] = reviews(ehr, "Communication")
+    assert message["recipient"] == [{"reference": "Practitioner/sue"}]
+    assert run(NOW + timedelta(hours=33)).reviews["messages"] == 0
 
 
 def test_consents_that_cannot_be_read_come_after_safety(ehr: Ehr, run: Run) -> None:

@@ -1,0 +1,134 @@
+"""The safety path on a folder and on a real FHIR server alike: raised, taken, escalated, told as a message, ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+import msgspec
+import pytest
+
+from fhir_alliance.core.model import Response
+from fhir_alliance.core.reviews import Setting
+from fhir_alliance.core.safety_reviews import SafetyPolicy, plan_safety_review
+from fhir_alliance.fhir.difference import Change, ChangeKind, Known
+from fhir_alliance.fhir.inbound import Forms
+from fhir_alliance.fhir.safety_task import HANDED_BACK, OPEN, communication
+from fhir_alliance.fhir.task import new_task
+from fhir_alliance.runs.policy import Policy
+from fhir_alliance.runs.safety_texts import shipped_texts
+from fhir_alliance.testing import response_json
+
+Site: TypeAlias = Any  # folder or server: see conftest.py
+SAFETY = SafetyPolicy(shipped_texts(), "de", "Practitioner/call", "Practitioner/sue", 24, 4)
+POLICY = Policy(safety=SAFETY)
+
+
+def people() -> list[dict[str, Any]]:
+    """Return a client, who is on call, and who supervises."""
+    return [
+        {"resourceType": "Patient", "id": "anna"},
+        {"resourceType": "Practitioner", "id": "call"},
+        {"resourceType": "Practitioner", "id": "sue"},
+    ]
+
+
+def form(name: str = "f1", **elements: Any) -> dict[str, Any]:
+    """Return Anna's PHQ-9 that asks for a look, answered in French, weeks before it came."""
+    own = {"name": name, "subject": "Patient/anna", "authored": "2026-05-01T10:00:00+01:00", "language": "fr"}
+    return response_json([1] * 9, **(own | elements))
+
+
+def reviews(site: Site) -> list[dict[str, Any]]:
+    """Return the safety reviews that stand there, the supervisor's last."""
+    found = [task for task in site.all("Task") if task["code"]["coding"][0]["code"] == "safety-review"]
+    return sorted(found, key=lambda task: "partOf" in task)
+
+
+def later(site: Site, hours: float) -> datetime:
+    """Return a moment after the first run."""
+    moment: datetime = site.now + timedelta(hours=hours)
+    return moment
+
+
+def test_a_review_nobody_takes_reaches_the_supervisor_once(site: Site, check_valid: Callable[[Site], None]) -> None:
+    """On call gets an urgent Task with the answer's age; overdue, the supervisor gets one that is part of it."""
+    site.load(*people(), form())
+    site.sync(POLICY)
+    [first] = reviews(site)
+    assert first["owner"]["reference"] == "Practitioner/call"
+    assert "vor 30 Tagen" in first["description"]
+    assert any(str(entry.get("valueString")).startswith("Merci") for entry in first["input"])
+    done = site.sync(POLICY, now=later(site, 3))
+    assert (done.reviews["open"], done.reviews["acknowledged"], done.reviews["overdue"]) == (1, 0, 0)
+    for hours in (4, 5, 100):
+        done = site.sync(POLICY, now=later(site, hours))
+        assert (done.reviews["overdue"], done.reviews["escalated"]) == (1, 1)
+    first, second = reviews(site)
+    assert second["partOf"] == [{"reference": f"Task/{first['id']}"}]
+    assert (second["owner"]["reference"], second["priority"]) == ("Practitioner/sue", "asap")
+    check_valid(site)
+
+
+def test_a_review_that_is_taken_stays_where_it_is(site: Site) -> None:
+    """A Task that its owner has accepted is counted as acknowledged and never escalated; a completed one is done."""
+    site.load(*people(), form())
+    site.sync(POLICY)
+    site.edit(reviews(site)[0] | {"status": "accepted", "lastModified": "2026-06-01T03:00:00Z"})
+    done = site.sync(POLICY, now=later(site, 48))
+    assert (done.reviews["acknowledged"], done.reviews["overdue"]) == (1, 0)
+    site.edit(reviews(site)[0] | {"status": "completed"})
+    done = site.sync(POLICY, now=later(site, 96))
+    assert (done.reviews["open"], len(reviews(site))) == (0, 1)
+
+
+def test_open_tasks_are_found_by_code_and_status(site: Site) -> None:
+    """Of all Tasks there, only our safety reviews in the statuses asked for are given."""
+    site.load(*people(), form(), form("f2", authored="2026-05-08T10:00:00+01:00"))
+    other = {"resourceType": "Task", "id": "other", "status": "requested", "intent": "order"}
+    site.load(other | {"for": {"reference": "Patient/anna"}})
+    site.sync(POLICY)
+    site.edit(reviews(site)[0] | {"status": "completed"})
+    with site.opened() as (store, _):
+        found = store.tasks("safety-review", (*OPEN, *HANDED_BACK))
+        assert [task["status"] for task in found] == ["requested"]
+        assert [task["status"] for task in store.tasks("safety-review", ("completed",))] == ["completed"]
+        assert store.tasks("agenda", OPEN) == []
+
+
+def test_a_withdrawn_form_ends_both(site: Site) -> None:
+    """When the form was entered in error, the review and the supervisor's are cancelled, with the reason."""
+    site.load(*people(), form())
+    site.sync(POLICY)
+    site.sync(POLICY, now=later(site, 4))
+    site.load(form(status="entered-in-error"))
+    site.sync(POLICY, now=later(site, 5))
+    assert [task["status"] for task in reviews(site)] == ["cancelled", "cancelled"]
+    assert all("irrtümlich" in task["statusReason"]["text"] for task in reviews(site))
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_message_is_created_once(site: Site, catalog: Any, times: int) -> None:
+    """A message stands for a Task under the same identifier, is valid, and a second try creates no second one."""
+    site.load(*people(), form())
+    forms = Forms(catalog.instruments, catalog.questionnaires)
+    read = forms.read(msgspec.json.encode(form()), "in", site.now)
+    assert isinstance(read, Response)
+    concern = forms.concern_of(read)
+    assert concern is not None
+    review = plan_safety_review(concern, Setting("Patient/anna"), (), SAFETY, site.now)
+    assert review is not None
+    change = Change(communication(new_task(review, review.key), site.now), ChangeKind.CREATE)
+    with site.opened() as (store, journal):
+        for _ in range(times):
+            written = store.create(change, Known([]), journal)
+            assert (written.refused, written.unknown) == ([], [])
+        store.finish()
+        assert journal.unsettled() == []
+    [message] = site.all("Communication")
+    assert message["identifier"][0]["value"] == review.key
+    if hasattr(site, "fhir"):
+        assert site.fhir.errors(message) == []
+    site.sync(POLICY)
+    assert reviews(site) == []  # it was told already
