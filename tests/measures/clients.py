@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fhir_alliance.core.measures.definition import CodeSet, Measure
+from fhir_alliance.fhir import identifiers as ids
 
 HERE = Path(__file__).parent
 INVENTED = "https://example.org/codes"
@@ -68,8 +69,13 @@ def _client(
 def _resource(key: str, client: str, fact: Mapping[str, Any], codes: Mapping[str, CodeSet]) -> dict[str, Any]:
     """Return the FHIR resource of a fact; what the notation has no word for is given under `fhir`."""
     kind = fact["is"]
+    if kind in OURS:
+        whole = {**OURS[kind](key, f"Patient/{client}", fact), **fact.get("fhir", {})}
+        return {name: value for name, value in whole.items() if value != ""}
     resource: dict[str, Any] = {"resourceType": kind, "id": key, "subject": {"reference": f"Patient/{client}"}}
-    if "code" in fact:
+    if "code" in fact and kind == "MedicationRequest":
+        resource["medicationCodeableConcept"] = _concept(fact["code"], codes)
+    elif "code" in fact:
         concept = _concept(fact["code"], codes)
         resource[LISTED.get(kind, "code")] = [concept] if kind in LISTED else concept
     if kind == "Condition":
@@ -82,6 +88,8 @@ def _resource(key: str, client: str, fact: Mapping[str, Any], codes: Mapping[str
         resource["valueInteger"] = fact["value"]
     if "answer" in fact:
         resource["valueCodeableConcept"] = _concept(fact["answer"], codes)
+    if "target" in fact:
+        resource["target"] = [{"measure": _concept(fact["target"], codes)}]
     if "intent" in fact:
         resource["intent"] = fact["intent"]
     if "discharged" in fact:
@@ -90,13 +98,71 @@ def _resource(key: str, client: str, fact: Mapping[str, Any], codes: Mapping[str
     return {key: value for key, value in whole.items() if value != ""}
 
 
+def _score(key: str, client: str, fact: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a score as the program writes it. code: instrument and scale; by: who rated."""
+    by = {"system": ids.TERMS, "code": f"{fact.get('by', 'client')}-rated"}
+    score = {
+        "resourceType": "Observation",
+        "id": key,
+        "identifier": [{"system": ids.SCORE, "value": key}],
+        "status": fact.get("status", "final"),
+        "category": [{"coding": [by]}],
+        "code": {"coding": [{"system": ids.SCORES, "code": fact["code"]}]},
+        "subject": {"reference": client},
+        "effectiveDateTime": fact["at"],
+    }
+    if "value" in fact:
+        score["valueQuantity"] = {"value": fact["value"], "code": "{score}"}
+    if "encounter" in fact:
+        score["encounter"] = {"reference": f"Encounter/{client.removeprefix('Patient/')}-{fact['encounter']}"}
+    if "language" in fact:
+        value = {"coding": [{"system": ids.LANGUAGES, "code": fact["language"]}]}
+        code = {"coding": [{"system": ids.TERMS, "code": "language"}]}
+        score["component"] = [{"code": code, "valueCodeableConcept": value}]
+    return score
+
+
+def _review(key: str, client: str, fact: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a review's Task. done: the day on which somebody completed it."""
+    review = {
+        "resourceType": "Task",
+        "id": key,
+        "identifier": [{"system": ids.REVIEW, "value": key}],
+        "status": fact.get("status", "completed"),
+        "intent": "order",
+        "code": {"coding": [{"system": ids.TERMS, "code": fact.get("kind", "goal-review")}]},
+        "for": {"reference": client},
+        "authoredOn": fact.get("opened", "2026-01-01T08:00:00Z"),
+        "restriction": {"period": {"end": f"{fact['due']}T08:00:00Z"}},
+    }
+    if "done" in fact:
+        review["executionPeriod"] = {"end": fact["done"]}
+    return review
+
+
+def _episode(key: str, client: str, fact: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a time in care."""
+    period = {name: fact[word] for name, word in (("start", "from"), ("end", "to")) if word in fact}
+    status = fact.get("status", "finished" if "to" in fact else "active")
+    return {
+        "resourceType": "EpisodeOfCare",
+        "id": key,
+        "patient": {"reference": client},
+        "status": status,
+        "period": period,
+    }
+
+
+OURS = {"Score": _score, "Review": _review, "EpisodeOfCare": _episode}
+
+
 def _times(kind: str, fact: Mapping[str, Any]) -> dict[str, Any]:
     period = {key: fact[name] for key, name in (("start", "from"), ("end", "to")) if name in fact}
     if "at" in fact:
         if kind == "Encounter":
             return {"period": {"start": fact["at"], "end": fact["at"]}}
-        if kind in ("ServiceRequest", "Goal"):
-            return {"authoredOn" if kind == "ServiceRequest" else "startDate": fact["at"]}
+        if kind in ("ServiceRequest", "MedicationRequest", "Goal"):
+            return {"startDate" if kind == "Goal" else "authoredOn": fact["at"]}
         return {f"{TIMES[kind]}DateTime": fact["at"]}
     return {"period" if kind == "Encounter" else f"{TIMES[kind]}Period": period} if period else {}
 

@@ -11,17 +11,20 @@ from click.testing import CliRunner
 from fhir_alliance.cli import program
 from fhir_alliance.core.measures.bad_input import set_right
 from fhir_alliance.core.measures.definition import Measure
-from fhir_alliance.core.measures.evaluation import evaluate
+from fhir_alliance.core.measures.logic import members_of
 from fhir_alliance.core.measures.period import period_of
+from fhir_alliance.core.rules.chart import Rulebook
 from fhir_alliance.fhir.person import person_of
 from fhir_alliance.fhir.value_sets import Supplied
 from fhir_alliance.runs.catalog import load_catalog
 from fhir_alliance.runs.measures import load_measures
+from fhir_alliance.runs.rule_cards import shipped_cards
 from tests.measures.clients import Client, clients_of, value_sets_for
 
 MEASURES = {m.id: m for m in load_measures().values() if (Path(__file__).parent / f"{m.id}.toml").is_file()}
 CLIENTS = [(m, client) for m in MEASURES.values() for client in clients_of(m)]
 INSTRUMENTS = load_catalog().instruments
+BOOK = Rulebook(INSTRUMENTS, shipped_cards())
 PERIOD = "2026"
 
 
@@ -32,7 +35,7 @@ def test_client_belongs_where_the_table_says(measure: Measure, client: Client) -
     codes = {s.name: s.codes or (supplied.codes(s) or ("missing", ""))[0] for s in measure.code_sets}
     period = period_of(PERIOD)
     person = set_right(person_of(client.patient, client.resources, INSTRUMENTS), period, period.last)
-    members = evaluate(measure, person, period, codes)
+    members = members_of(measure, person, period, codes, BOOK)
     assert {m.group: {p.value: n for p, n in m.counts.items()} for m in members} == client.expected
     assert sorted({stratum for m in members for stratum in m.strata}) == sorted(client.strata)
 
