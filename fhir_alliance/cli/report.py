@@ -71,18 +71,25 @@ Example:
 )
 @click.option("--cut", metavar="DATE", default="", help="Last day to look at. Default: the period's last day.")
 @click.option("--reporter", default="", metavar="REFERENCE", help="Organization that reports. Default: the only one.")
+@click.option(
+    "--earlier",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="Folder of a report that the same readers have; the one in --out counts too.",
+)
 @json_option
 @click.pass_context
 def run(
     ctx: click.Context, measure: str, location: str, period: str, audience: str, folder: Path,
-    valuesets: tuple[Path, ...], cut: str, reporter: str, as_json: bool,
+    valuesets: tuple[Path, ...], cut: str, reporter: str, earlier: tuple[Path, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Make one report: FHIR MeasureReports, tables, pictures, and a manifest of what they rest on."""
     from fhir_alliance import __version__
     from fhir_alliance.cli.options import catalog_of, configuration, messages, progress
     from fhir_alliance.runs.policy import policy_of
     from fhir_alliance.runs.report import Asked, make_report, order_of
-    from fhir_alliance.runs.report_files import write_report
+    from fhir_alliance.runs.report_files import earlier_reports, write_report
     from fhir_alliance.stores.opening import open_store
     from fhir_alliance.views.report import tally_text
 
@@ -92,10 +99,11 @@ def run(
     store = open_store(location, config)
     try:
         with progress("Report", "people") as watch:
-            made = make_report(store, catalog, policy_of(config).consent, order, watch)
+            given = earlier_reports([folder, *earlier], order)
+            made = make_report(store, catalog, policy_of(config).consent, order, given, watch)
     finally:
         store.close()
-    manifest = write_report(made, folder)
+    manifest = write_report(made, folder, catalog)
     messages().print(tally_text(order.measure, made.tally))
     if as_json:
         click.echo(json.dumps(manifest))

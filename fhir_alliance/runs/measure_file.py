@@ -210,6 +210,7 @@ class GroupPart(_Strict):
     id: _Name
     title: str
     third: int = Field(0, ge=0, le=3)
+    within: tuple[_Name, ...] = ()
     population: dict[Population, tuple[ClausePart, ...]] = {}
 
 
@@ -277,7 +278,7 @@ class MeasureFile(_Strict):
         for group in groups:
             given = {name: tuple(c.noun() for c in parts) for name, parts in group.population.items()}
             ordered = {name: (own | given)[name] for name in Population if name in own | given}
-            found.append(Group(group.id, group.title, ordered, group.third))
+            found.append(Group(group.id, group.title, ordered, group.third, group.within))
         return tuple(found)
 
 

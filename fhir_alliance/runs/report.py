@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from hashlib import sha256
 from pathlib import Path
@@ -31,6 +31,7 @@ from fhir_alliance.core.measures.evaluation import Member
 from fhir_alliance.core.measures.logic import members_of
 from fhir_alliance.core.measures.people import Person
 from fhir_alliance.core.measures.period import period_of
+from fhir_alliance.core.measures.publication import Earlier, protected
 from fhir_alliance.core.measures.tallying import Tallying
 from fhir_alliance.core.model import Instrument, Tally
 from fhir_alliance.core.rules.chart import Rulebook
@@ -98,12 +99,16 @@ def order_of(asked: Asked) -> ReportOrder:
 
 
 def make_report(
-    store: Store, catalog: Catalog, policy: ConsentPolicy, order: ReportOrder,
+    store: Store, catalog: Catalog, policy: ConsentPolicy, order: ReportOrder, earlier: Sequence[Earlier] = (),
     watch: Callable[[int], None] = lambda count: None,
 ) -> Report:  # fmt: skip
-    """Return the report on everybody in a store. watch: told how many people were looked at."""
-    if not order.audience.sees_people:
-        raise StopRun("FA715", f"{order.audience.words} is not served yet.", "Use --as supervisor.")
+    """Return the report on everybody in a store.
+
+    earlier: what the same readers have already.  watch: told how many people were looked at.
+    Raises StopRun FA610 where these give a small count away, FA715 for what an insurer may not be told.
+    """
+    if order.audience.role is Role.INSURER and order.measure.is_about_alliance:
+        raise StopRun("FA715", f"{order.measure.id} rests on ratings of the alliance.", "No insurer is told of them.")
     code_sets, versions = code_sets_of(order.measure, store, order.value_sets)
     book = Rulebook(catalog.instruments, shipped_cards())
     tallying = Tallying(order.measure, order.period)
@@ -123,7 +128,10 @@ def make_report(
             if order.audience.sees_people:
                 found.append(members)
         watch(number)
-    return Report(order, tallying.tally(), tuple(found), digest.hexdigest(), dict(versions), tuple(sorted(clinics)))
+    tally = tallying.tally()
+    if not order.audience.sees_people:
+        tally = protected(order.measure, tally, earlier)
+    return Report(order, tally, tuple(found), digest.hexdigest(), dict(versions), tuple(sorted(clinics)))
 
 
 def withheld(record: PersonRecord, order: ReportOrder, policy: ConsentPolicy, base: str) -> str:

@@ -2,46 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from datetime import date
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
+from fhir_alliance.core.measures.audience import Role
 from fhir_alliance.core.measures.bad_input import RULES
+from fhir_alliance.core.measures.publication import Earlier, Key
 from fhir_alliance.core.measures.tallying import rate
 from fhir_alliance.core.model import Count, Missing, Tally
+from fhir_alliance.errors import StopRun
+from fhir_alliance.fhir.leak_scan import LeakScan
 from fhir_alliance.fhir.measure import measure_resource
 from fhir_alliance.fhir.measure_report import individual, subject_list, summary
-from fhir_alliance.runs.report import Report
+from fhir_alliance.runs.catalog import Catalog
+from fhir_alliance.runs.report import Report, ReportOrder
 from fhir_alliance.stores.files import new_file, new_folder
 from fhir_alliance.views.csv_text import csv_text
+from fhir_alliance.views.report_page import Told, report_page
 
 MANIFEST: Final = "manifest.json"
+TALLY: Final = "tally.csv"
 _PRETTY: Final = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 
-def write_report(report: Report, folder: Path) -> dict[str, Any]:
-    """Write a report's files into a folder and return its manifest; raises StopRun FA111 or FA124."""
+def write_report(report: Report, folder: Path, catalog: Catalog) -> dict[str, Any]:
+    """Write a report's files into a folder and return its manifest.
+
+    catalog: nothing of its alliance forms reaches an insurer.  Raises StopRun FA111, FA124, FA310.
+    """
     new_folder(folder)
-    files = report_files(report)
-    manifest = manifest_of(report, files, _earlier(folder / MANIFEST))
+    found = facts_of(report, _earlier(folder / MANIFEST))
+    files = report_files(report, found)
+    if report.order.audience.role is Role.INSURER:
+        LeakScan(catalog.instruments.values(), catalog.questionnaires).demand_none(files)
+    manifest = found | {"files": {name: sha256(content).hexdigest() for name, content in sorted(files.items())}}
     for name, content in (*files.items(), (MANIFEST, orjson.dumps(manifest, option=_PRETTY))):
         with new_file(folder / name) as out:
             out.write(content)
     return manifest
 
 
-def report_files(report: Report) -> dict[str, bytes]:
-    """Return the content of each file by its name."""
+def report_files(report: Report, facts: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the content of each file by its name. facts: what the manifest says."""
     order, tally = report.order, report.tally
     reporter = order.reporter or (report.clinics[0] if len(report.clinics) == 1 else "")
     whole = summary(order.measure, tally, reporter, order.cut)
     files = {
         "measure.json": orjson.dumps(measure_resource(order.measure), option=_PRETTY),
         "summary.json": orjson.dumps(whole, option=_PRETTY),
-        "tally.csv": tally_csv(tally).encode(),
+        TALLY: tally_csv(tally).encode(),
+        "report.html": report_page(order.measure, tally, _told(report, facts)).encode(),
     }
     if order.audience.sees_people:
         everybody = [member for members in report.members for member in members]
@@ -67,7 +84,18 @@ def said(count: Count) -> str | int:
     return "masked" if isinstance(count, Missing) else count
 
 
-def manifest_of(report: Report, files: Mapping[str, bytes], earlier: Mapping[str, Any] | None) -> dict[str, Any]:
+def _told(report: Report, facts: Mapping[str, Any]) -> Told:
+    """Return what stands around the numbers on the page."""
+    restates = facts["restates"]
+    lines = [] if restates is None else [f"Why: {why}." for why in restates["why"]]
+    for change in () if restates is None else restates["changes"]:
+        lines.append(f"{change['group']}, {change['population']}: {change['before']} before, {change['after']} now.")
+    order = report.order
+    sets = tuple(sorted(report.value_sets.items()))
+    return Told(order.audience.words, order.cut.isoformat(), order.software, report.inputs, sets, tuple(lines))
+
+
+def facts_of(report: Report, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what the report rests on, and what changed since an earlier one of the same name in the folder."""
     order, tally = report.order, report.tally
     manifest: dict[str, Any] = {
@@ -82,7 +110,6 @@ def manifest_of(report: Report, files: Mapping[str, bytes], earlier: Mapping[str
         "bad_input": {rule: {"count": said(count), "rule": RULES[rule]} for rule, count in tally.odd.items()},
         "results": results(tally),
         "does_not_claim": list(order.measure.does_not_claim),
-        "files": {name: sha256(content).hexdigest() for name, content in sorted(files.items())},
     }
     manifest["restates"] = restatement(manifest, earlier)
     return manifest
@@ -139,6 +166,39 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[s
 
 def _id(manifest: Mapping[str, Any]) -> Any:
     return (manifest.get("measure") or {}).get("id")
+
+
+def earlier_reports(folders: Sequence[Path], order: ReportOrder) -> list[Earlier]:
+    """Return what the same readers have of the same measure: the reports in some folders, by their manifests.
+
+    A report whose files are not those that its manifest names is refused: StopRun FA717.
+    """
+    found = []
+    for folder in folders:
+        manifest = _earlier(folder / MANIFEST)
+        if manifest is None or manifest.get("audience") != order.audience.words or not _same(manifest, order):
+            continue
+        table = (folder / TALLY).read_bytes() if (folder / TALLY).is_file() else b""
+        if sha256(table).hexdigest() != (manifest.get("files") or {}).get(TALLY):
+            raise StopRun(
+                "FA717", f"{folder / TALLY} is not what its manifest says.", "Restore it, or name another folder."
+            )
+        found.append(Earlier(" to ".join(manifest["period"]), _published(table.decode())))
+    return found
+
+
+def _published(table: str) -> dict[Key, int | None]:
+    rows = csv.DictReader(io.StringIO(table))
+    return {
+        Key(r["group"], r["stratum"], r["population"]): None if r["count"] == "masked" else int(r["count"])
+        for r in rows
+    }
+
+
+def _same(manifest: Mapping[str, Any], order: ReportOrder) -> bool:
+    """Return whether a report is on the same measure, in days that overlap with the order's."""
+    first, last = (date.fromisoformat(day) for day in manifest.get("period", ["9999-12-31", "0001-01-01"]))
+    return _id(manifest) == order.measure.id and first <= order.period.last and order.period.first <= last
 
 
 def _earlier(path: Path) -> Mapping[str, Any] | None:

@@ -44,4 +44,4 @@ def tally_text(measure: Measure, tally: Tally) -> RenderableType:
 
 
 def _said(count: Count) -> str:
-    return "fewer than 11" if isinstance(count, Missing) else f"{count:,}"
+    return "masked" if isinstance(count, Missing) else f"{count:,}"

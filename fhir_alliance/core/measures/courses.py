@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import Decimal
 
 from fhir_alliance.core.change import Pair
@@ -10,9 +9,9 @@ from fhir_alliance.core.change_methods import NotComputable
 from fhir_alliance.core.cutoffs import sign
 from fhir_alliance.core.measures.definition import Population
 from fhir_alliance.core.measures.evaluation import Member
-from fhir_alliance.core.measures.people import Episode, Kind
+from fhir_alliance.core.measures.people import Episode
 from fhir_alliance.core.measures.reading import Reading
-from fhir_alliance.core.model import Mode, NoValue, Scale, Score
+from fhir_alliance.core.model import NoValue, Scale, Score
 from fhir_alliance.core.rules.chart import Rulebook
 from fhir_alliance.core.talking_therapies import Measured, TalkingTherapies, talking_therapies
 
@@ -38,7 +37,10 @@ def talking_therapies_courses(reading: Reading) -> list[Member]:
 
 
 def outcome_by_mode(reading: Reading) -> list[Member]:
-    """Return whether a client improved reliably from the first to the last score, by how care was given."""
+    """Return whether a client improved reliably from the first to the last score of an episode.
+
+    How care was given is a stratum of every measure.
+    """
     instrument = str(reading.measure.settings["instrument"])
     scale = _scale(reading.book, instrument)
     needed = scale.change.reliable_change
@@ -51,7 +53,7 @@ def outcome_by_mode(reading: Reading) -> list[Member]:
         counts = dict.fromkeys((Population.INITIAL, Population.DENOMINATOR), 1)
         counts[Population.NUMERATOR] = int(gained >= needed.value)
         words = f"{gained} points better; reliable from {needed.value}"
-        return [reading.member(group, counts, words, _mode(reading, scores))]
+        return [reading.member(group, counts, words)]
     return reading.yes_or_no(False, False)
 
 
@@ -83,17 +85,6 @@ def _reached(group: str, outcome: TalkingTherapies) -> bool:
         "reliable-deterioration": outcome.reliably_deteriorated,
         "no-reliable-change": outcome.no_reliable_change,
     }[group]
-
-
-def _mode(reading: Reading, scores: Sequence[Score]) -> str:
-    """Return how the sessions from the first to the last score were held."""
-    first, last = scores[0].when.date(), scores[-1].when.date()
-    modes = {
-        fact.mode
-        for fact in reading.person.of(Kind.ENCOUNTER)
-        if fact.status == "finished" and fact.day is not None and first <= fact.day <= last
-    } - {Mode.UNKNOWN}
-    return "mode-unknown" if not modes else f"mode-{modes.pop().value}" if len(modes) == 1 else "mode-mixed"
 
 
 def _scale(book: Rulebook, instrument: str) -> Scale:

@@ -175,12 +175,14 @@ class Group(msgspec.Struct, frozen=True):
     """One rate. All clauses of a population have to hold, but any one of an exclusion or exception suffices.
 
     third: of the measurement year, 1 to 3, in which it is counted; 0 for the whole period.
+    within: rates in whose numerator this one's lies.
     """
 
     id: str
     title: str
     populations: dict[Population, tuple[Clause, ...]]
     third: int = 0
+    within: tuple[str, ...] = ()
 
 
 class Stratum(msgspec.Struct, frozen=True):
