@@ -22,6 +22,7 @@ from fhir_alliance.fhir.labels import codings
 CHANGE: Final = "reliable-change"
 RUPTURE: Final = "probable-rupture"
 _TITLES: Final = {CHANGE: "Reliable change", RUPTURE: "Probable rupture of the alliance"}
+_UNITS: Final = {"{score}": "score", "1": "standard errors"}
 _CLASSES: Final = {
     ChangeClass.RECOVERED: "recovered",
     ChangeClass.IMPROVED: "reliably-improved",
@@ -87,7 +88,8 @@ def _value(grounds: Grounds) -> dict[str, Any]:
 
 
 def _number(code: str, value: float, unit: str) -> dict[str, Any]:
-    quantity = {"value": int(value) if value.is_integer() else value, "system": ids.UCUM, "code": unit}
+    whole = int(value) if value.is_integer() else value
+    quantity = {"value": whole, "unit": _UNITS[unit], "system": ids.UCUM, "code": unit}
     return {"code": {"coding": [{"system": ids.TERMS, "code": code}]}, "valueQuantity": quantity}
 
 

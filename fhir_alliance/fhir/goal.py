@@ -15,6 +15,7 @@ from fhir_alliance.core.model import Achievement, Decision, Instrument, Number, 
 from fhir_alliance.fhir import identifiers as ids
 from fhir_alliance.fhir.chart import read_targets
 from fhir_alliance.fhir.elements import instant, software
+from fhir_alliance.fhir.labels import codings
 
 # HL7 Person-Centered Outcomes, profile pco-gas-goal-profile: the five levels in the client's own words
 _LEVELS: Final = "http://hl7.org/fhir/us/pco/StructureDefinition/pco-goal-attainment-scaling"
@@ -91,7 +92,7 @@ def provenance_write(goal: str, task: str, review: Review, now: datetime) -> Wri
     body = {
         "resourceType": "Provenance",
         "id": key,
-        "meta": {"tag": [{"system": ids.PROVENANCE, "code": key}]},
+        "meta": {"security": codings(("R", "PSY")), "tag": [{"system": ids.PROVENANCE, "code": key}]},
         "target": [{"reference": goal}],
         "recorded": instant(now),
         "activity": {"coding": [{"system": ids.DATA_OPERATION, "code": "UPDATE"}]},

@@ -238,10 +238,13 @@ class Practice(RuleBasedStateMachine):
         session = self.meets(client)
         self.loads(session, form | {"encounter": {"reference": f"Encounter/{session['id']}"}})
 
-    @initialize()
-    def begins(self) -> None:
-        """Begin with a run over a clinic without forms."""
+    @initialize(points=st.sampled_from([[0] * 9, [3] * 8 + [0]]))
+    def begins(self, points: list[int]) -> None:
+        """Begin with a run over a clinic without forms; then Anna's second form may call for a review."""
         self.clinic.run(self.day)
+        self.new_form(CLIENTS[0], [1] * 8 + [0])
+        self.day += timedelta(days=7)
+        self.new_form(CLIENTS[0], points)
 
     @rule(client=CLIENT, points=POINTS)
     def new_form(self, client: str, points: list[int]) -> None:

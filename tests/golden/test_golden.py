@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,24 @@ import msgspec
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
+from fhir_alliance.core.achievement import propose
 from fhir_alliance.core.consent import ConsentPolicy, Datum, gate
-from fhir_alliance.core.model import Cleared, Instrument, MissingRule, Response, Review, Score
+from fhir_alliance.core.model import Cleared, Finding, Instrument, Level, MissingRule, Response, Review, Score
 from fhir_alliance.core.reviews import Found, ReviewPolicy, Setting, plan_goal_reviews
 from fhir_alliance.core.rules import evaluate, judged
+from fhir_alliance.core.rules.change import class_at
+from fhir_alliance.core.rules.page import Moment, Page
+from fhir_alliance.core.rules.series import series_of
 from fhir_alliance.core.safety_reviews import SafetyPolicy, cancel_withdrawn, plan_escalation, plan_safety_review
 from fhir_alliance.core.scoring import Scorer
 from fhir_alliance.fhir.difference import Known, difference
+from fhir_alliance.fhir.finding import CHANGE, RUPTURE, Grounds, finding_write
+from fhir_alliance.fhir.goal import confirmed_update, goal_write, provenance_write, read_pursued, version_of
 from fhir_alliance.fhir.inbound import Forms
 from fhir_alliance.fhir.observation import Emitter, observation_writes, panel_codes, read_score, withdrawn
 from fhir_alliance.fhir.provenance import Maker, provenance
 from fhir_alliance.fhir.safety_task import communication, escalation_task
-from fhir_alliance.fhir.task import changed_task, new_task, read_review
+from fhir_alliance.fhir.task import carried_out, changed_task, new_task, read_review
 from fhir_alliance.runs.agenda import load_agenda
 from fhir_alliance.runs.catalog import load_catalog
 from fhir_alliance.runs.safety_texts import shipped_texts
@@ -129,6 +135,81 @@ def goal_tasks() -> dict[str, bytes]:
     }
 
 
+def goals_of(opened: bytes) -> dict[str, bytes]:
+    """Return a review that proposes, a Goal as it was confirmed in it, its Provenance, and the review after that."""
+    goal = {
+        "resourceType": "Goal", "id": "sleep", "meta": {"versionId": "2"}, "lifecycleStatus": "active",
+        "description": {"text": "I want to sleep through the night again"}, "subject": {"reference": ANNA},
+        "expressedBy": {"reference": ANNA}, "startDate": "2026-01-05",
+        "target": [
+            {
+                "measure": {"coding": [{"system": "http://loinc.org", "code": "44261-6"}]},
+                "detailQuantity": {"value": 12, "comparator": "<"},
+            }
+        ],
+    }  # fmt: skip
+    course = series_of([total([2] * 9, 5), total([1] * 9, 12)], CATALOG.instruments)
+    proposal = propose(read_pursued(goal, CATALOG.instruments), course, NOW.date())
+    known = read_review(stored(opened))
+    assert known is not None
+    proposing = changed_task(stored(opened), msgspec.structs.replace(known, proposal=proposal), LATER).body
+    decided = [
+        {"type": term("decision"), "valueCodeableConcept": term("goal-reached")},
+        {"type": term("confirmed-by"), "valueReference": {"reference": ANNA}},
+    ]
+    period = {"end": "2026-02-04T10:00:00+09:30"}
+    done = json.loads(proposing) | {"status": "completed", "output": decided, "executionPeriod": period}
+    review = read_review(done)
+    assert review is not None
+    updated = confirmed_update(goal, review)
+    assert updated is not None
+    return {
+        "task-goal-review-proposing": proposing,
+        "task-goal-review-carried-out": json.dumps(carried_out(done, "Goal/sleep", LATER)).encode(),
+        "goal-confirmed": goal_write(updated, version_of(goal), review.key).body,
+        "provenance-of-a-goal": provenance_write("Goal/sleep", "Task/4711", review, LATER).body,
+    }
+
+
+def repaired_task() -> bytes:
+    """Return a goal review that ends quietly, because its rupture was repaired before anybody took it up."""
+    when = datetime(2026, 1, 12, tzinfo=UTC)
+    names = ("alliance-drop", "Bond is 2, below what was usual."), ("alliance-repair", "Bond is back at 4.")
+    broken, whole = (
+        Finding(f"{n:064x}", rule, "1.0.0", ANNA, f"{n + 5:064x}", Level.ROUTINE, words, "Cited.", ("How?",), when)
+        for n, (rule, words) in enumerate(names, 1)
+    )
+    [opened] = plan_goal_reviews(SETTING, Found((broken,)), (), ReviewPolicy(), NOW)
+    task = stored(new_task(opened).body)
+    known = read_review(task)
+    assert known is not None
+    repair = msgspec.structs.replace(whole, repairs=(broken.key,))
+    [quiet] = plan_goal_reviews(SETTING, Found((repair,)), [known], ReviewPolicy(), LATER)
+    return changed_task(task, quiet, LATER).body
+
+
+def findings() -> dict[str, bytes]:
+    """Return the findings that have an Observation of their own: a change with its numbers, and a probable rupture."""
+    low, high = total([0] * 9, 5), total([2] * 9, 12)
+    book = make_book(*CATALOG.instruments.values())
+    charts = make_charts([low, high])
+    found = {f.rule: f for f in evaluate(charts, book, NOW, {ANNA: low.when})}
+    moment = Moment(Page(charts[0], book), next(s for s in Page(charts[0], book).series), 1)
+    change = class_at(moment, 1)
+    rupture = msgspec.structs.replace(found["reliable-deterioration"], rule="alliance-drop", sentence="Bond is 2.")
+    return {
+        "observation-reliable-change": finding_write(
+            found["reliable-deterioration"], CHANGE, Grounds(PHQ_9, (low, high), change), "g"
+        ).body,
+        "observation-probable-rupture": finding_write(rupture, RUPTURE, Grounds(CHECKIN, (low, high)), "g").body,
+    }
+
+
+def term(code: str) -> dict[str, Any]:
+    """Return a concept of our terms."""
+    return {"coding": [{"system": "https://fhir-alliance.org/fhir/CodeSystem/terms", "code": code}]}
+
+
 def safety_tasks() -> dict[str, bytes]:
     """Return a safety review as it is opened, as a message, as the supervisor's, and as it ends with its form."""
     form = FORMS.read(json.dumps(phq([1, 1, 1, 1, 1, 1, 1, 1, 1])).encode(), "in.ndjson:1", NOW)
@@ -180,7 +261,10 @@ def resources() -> dict[str, bytes]:
         "observation-subscale": observations(checkin([]), CHECKIN)["bond"],
         "observation-subscale-prorated": observations(checkin(["trust"]), LENIENT)["bond"],
         "provenance": provenance_of(whole),
-        **goal_tasks(),
+        **(tasks := goal_tasks()),
+        **goals_of(tasks["task-goal-review"]),
+        "task-goal-review-repaired": repaired_task(),
+        **findings(),
         **safety_tasks(),
     }
 
