@@ -16,6 +16,7 @@ from fhir_alliance import __version__
 from fhir_alliance.cli.audit import audit
 from fhir_alliance.cli.change import change
 from fhir_alliance.cli.consent import consent
+from fhir_alliance.cli.course import course
 from fhir_alliance.cli.demo import demo
 from fhir_alliance.cli.init import init
 from fhir_alliance.cli.instruments import instruments
@@ -25,6 +26,7 @@ from fhir_alliance.cli.parked import parked
 from fhir_alliance.cli.publish import publish
 from fhir_alliance.cli.report import report
 from fhir_alliance.cli.rescore import rescore
+from fhir_alliance.cli.rules import rules
 from fhir_alliance.cli.score import score
 from fhir_alliance.cli.show import show
 from fhir_alliance.cli.state import state
@@ -92,6 +94,7 @@ for command in (
     audit,
     change,
     consent,
+    course,
     demo,
     init,
     instruments,
@@ -101,6 +104,7 @@ for command in (
     publish,
     report,
     rescore,
+    rules,
     score,
     show,
     state,

@@ -25,6 +25,7 @@ ORDERING: Final = Needs(
 )
 PUBLISHING: Final = Needs(reads=of(*PUBLISHED), writes=of(*PUBLISHED))
 LOOKING: Final = SYNC.without_writes()
+FITTING: Final = Needs(reads=of("QuestionnaireResponse", "Observation"))
 AUDITING: Final = Needs(writes_if_allowed=of("AuditEvent"))  # where a server takes none, the trail is kept here
 DISCLOSING: Final = Needs(reads=of("AuditEvent"))
 ALL: Final = reduce(Needs.joined, (SYNC, ORDERING, PUBLISHING))

@@ -13,13 +13,13 @@ from fhir_alliance.core.agenda import Agenda
 from fhir_alliance.core.model import Cleared, Finding, Proposal, Rater, Response, Review, ReviewKind, Score, Write
 from fhir_alliance.core.reviews import Found, plan_goal_reviews
 from fhir_alliance.core.rules import evaluate, judged, regular_review
-from fhir_alliance.core.rules.chart import Chart, Rulebook
+from fhir_alliance.core.rules.chart import Chart
 from fhir_alliance.core.rules.series import series_of
 from fhir_alliance.fhir.goal import read_pursued
 from fhir_alliance.fhir.task import changed_task, new_task
 from fhir_alliance.runs.findings import finding_writes
 from fhir_alliance.runs.record import Record, changed_since
-from fhir_alliance.runs.rule_cards import shipped_cards
+from fhir_alliance.runs.rule_cards import rulebook
 from fhir_alliance.runs.score import Desk
 from fhir_alliance.runs.summary import Summary
 
@@ -37,7 +37,7 @@ def review_tasks(news: News, record: Record, desk: Desk, now: datetime, summary:
 
     Where the site wants findings as Observations, they come with them.
     """
-    book = Rulebook(desk.instruments, shipped_cards(), desk.policy.rules, desk.policy.courses)
+    book = rulebook(desk.instruments, desk.policy.rules, desk.policy.courses)
     history, since = history_with(news, record)
     charts = record.charts(history)
     findings = evaluate(charts, book, now, since)

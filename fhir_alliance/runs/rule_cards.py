@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from fhir_alliance.core.model import Instrument
 from fhir_alliance.core.rules import RULE_IDS
 from fhir_alliance.core.rules.card import Card, Cards, Citation, Conflict, Setting
+from fhir_alliance.core.rules.chart import Course, Rulebook
 from fhir_alliance.core.rules.settings import RuleSettings
 from fhir_alliance.errors import StopRun
 from fhir_alliance.runs.scoring_file import read_toml
@@ -95,6 +98,11 @@ def load_cards(folder: Path) -> Cards:
             if getattr(RuleSettings(), setting.name, None) != setting.default:
                 raise StopRun("FA130", f"{files[name]}: {setting.name} is not {setting.default}.", "Correct it.")
     return cards
+
+
+def rulebook(instruments: Mapping[str, Instrument], settings: RuleSettings, courses: tuple[Course, ...]) -> Rulebook:
+    """Return the book that a site's charts are judged by, with the cards that ship."""
+    return Rulebook(instruments, shipped_cards(), settings, courses)
 
 
 @cache
