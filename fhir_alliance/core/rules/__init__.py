@@ -68,7 +68,8 @@ def evaluate(
                 findings += [rule(moment, silent) for rule in rules]
         findings += [rule(page, now, silent) for rule in by_day]
     found = [finding for finding in findings if finding is not None]
-    return tuple(sorted(found, key=lambda finding: (finding.when, finding.key)))
+    # A repair stands behind its rupture, also where both forms carry the same moment.
+    return tuple(sorted(found, key=lambda finding: (finding.when, bool(finding.repairs), finding.key)))
 
 
 def regular_review(chart: Chart, book: Rulebook, reviews: Iterable[Review], now: datetime) -> Finding | None:
