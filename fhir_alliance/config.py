@@ -382,7 +382,7 @@ language = "en"
 # text_file = "safety.toml"
 
 [write]
-# One Observation per answered item as well. Never for alliance forms.
+# One Observation per answered item as well. Of alliance forms only where a Consent names such answers.
 item_observations = false
 # With each form's scores, in the same transaction, one Provenance: the form's version, who answered, what scored it and
 # in which version, and the Consent that it rests on.

@@ -18,8 +18,6 @@ import msgspec
 
 from fhir_alliance.core.consent_request import (
     AUTHOR_ONLY,
-    NOT_TO_SUPERVISOR,
-    NOT_TO_THERAPIST,
     Action,
     DataLevel,
     Datum,
@@ -39,7 +37,7 @@ from fhir_alliance.core.consent_rules import (
 )
 from fhir_alliance.core.consent_table import OPEN_TABLE, OPT_IN, Row, Table
 from fhir_alliance.core.keys import derived
-from fhir_alliance.core.labels import PART_2
+from fhir_alliance.core.labels import NOT_TO_SUPERVISOR, NOT_TO_THERAPIST, PART_2
 from fhir_alliance.core.model import Cleared, Family, Response, Withheld
 from fhir_alliance.core.purposes import PAYMENT, TREAT, covers
 

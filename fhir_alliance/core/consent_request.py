@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from fhir_alliance.core.labels import NOTES, PART_2, union
+from fhir_alliance.core.labels import NOT_TO_SUPERVISOR, NOT_TO_THERAPIST, NOTES, PART_2, union
 from fhir_alliance.core.model import Code, Family, Response
 
 # Site labels that say what kind of answer a datum holds; a Consent names a level by them.
@@ -21,9 +21,6 @@ ITEM_ANSWER: Final = "item-answer"
 FREE_TEXT: Final = "free-text"
 LEVEL_LABELS: Final = frozenset({ALLIANCE_ITEM, ITEM_ANSWER, FREE_TEXT})
 AUTHOR_ONLY: Final = "author-only"
-# The client keeps one session's rating from somebody; it stands on the form, and on what is made of it.
-NOT_TO_THERAPIST: Final = "withheld-from-therapist"
-NOT_TO_SUPERVISOR: Final = "withheld-from-supervisor"
 _OURS = LEVEL_LABELS | {AUTHOR_ONLY, NOT_TO_THERAPIST, NOT_TO_SUPERVISOR}
 _SPECIAL = frozenset({NOTES, PART_2, AUTHOR_ONLY})
 _LABELS = frozenset({"R", "PSY"})  # what every form of ours carries at least

@@ -110,5 +110,10 @@ class Table(msgspec.Struct, frozen=True):
 OPT_IN: Final = "No consent on record speaks to it, and the site asks for one."
 """The sentence of a site that asks for a Consent before anything is written."""
 _RECORD = Row("record", "The clinic's own record may hold it, for treatment.", True, frozenset({Role.CUSTODIAN}))
-OPEN_TABLE: Final = Table("1", (_RECORD,))
-"""The least a run can do with: its own record is open, and nothing else is."""
+_ANSWERS = Row(
+    "record-alliance-answers", "Answers about the therapist are not written to the record one by one.", False,
+    frozenset({Role.CUSTODIAN}), levels=frozenset({DataLevel.ITEM, DataLevel.TEXT}),
+    families=frozenset({Family.ALLIANCE}), needs=frozenset({Need.LEVEL}),
+)  # fmt: skip
+OPEN_TABLE: Final = Table("1", (_ANSWERS, _RECORD))
+"""The least a run can do with: its own record is open, but for answers about the therapist, and nothing else is."""

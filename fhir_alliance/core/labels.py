@@ -18,6 +18,9 @@ PART_2: Final = "42CFRPart2"
 NOTES: Final = "PSYTHPN"
 REDACTED: Final = "REDACTED"
 SUBSETTED: Final = "SUBSETTED"
+# Ours. The client keeps one session's rating from somebody; it stands on the form, and on what is made of it.
+NOT_TO_THERAPIST: Final = "withheld-from-therapist"
+NOT_TO_SUPERVISOR: Final = "withheld-from-supervisor"
 ALLIANCE: Final = "https://fhir-alliance.org/fhir/CodeSystem/terms|alliance-restricted"  # a judgement on the alliance
 _HIGHEST: Final = ORDER[-1]
 
@@ -66,3 +69,8 @@ def may_carry(labels: Iterable[str], ceiling: Ceiling) -> bool:
 def lifted(ceiling: Ceiling, label: str) -> Ceiling:
     """Return a ceiling that lets one sensitivity through, because a consent decision named it."""
     return msgspec.structs.replace(ceiling, never=ceiling.never - {label})
+
+
+def is_kept_from(labels: Iterable[str], whom: str) -> bool:
+    """Return whether one of the labels keeps a datum from somebody, in whatever code system it stands."""
+    return any(label.rpartition("|")[2] == whom for label in labels)

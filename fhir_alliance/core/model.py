@@ -381,6 +381,7 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     answered, needed, asked: items answered, items the rule needs, items of the scale.
     language: the form was answered in it; empty where unknown.  focus: the Goal that a rating is about.
     encounter: the session that the form belongs to; empty where it names none.
+    is_kept: whether the client keeps it from the therapist, so that no review speaks of it.
     """
 
     key: str
@@ -400,6 +401,7 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     language: str = ""
     focus: str = ""
     encounter: str = ""
+    is_kept: bool = False
 
 
 # ----------------------------------------------------------- Finding, Review

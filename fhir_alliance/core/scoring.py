@@ -10,6 +10,7 @@ import msgspec
 
 from fhir_alliance.core.goals import goal_attainment
 from fhir_alliance.core.keys import score_key
+from fhir_alliance.core.labels import NOT_TO_THERAPIST, is_kept_from
 from fhir_alliance.core.model import (
     Answer,
     Band,
@@ -42,6 +43,7 @@ class Scorer:
         """
         form = cleared.form
         name, version = self.instrument.id, self.instrument.version
+        kept = bool(form.labels) and is_kept_from(form.labels, NOT_TO_THERAPIST)
         scores: list[Score] = []
         for plan in self.plans:
             value, answered, prorated, band = plan.evaluate(form.answers)
@@ -64,6 +66,7 @@ class Scorer:
                     form.language,
                     "",
                     form.encounter,
+                    kept,
                 )
             )
             if plan.is_special:

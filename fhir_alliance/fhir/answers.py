@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from fhir_alliance.core.labels import NOT_TO_SUPERVISOR, NOT_TO_THERAPIST
 from fhir_alliance.core.model import Answer, GoalItems, GoalRating, Instrument, Item, Missing, Number
 from fhir_alliance.errors import ParkItem
-from fhir_alliance.fhir.identifiers import LOINC, WEIGHT_URLS, local
+from fhir_alliance.fhir.identifiers import LOINC, TERMS, WEIGHT_URLS, local
 from fhir_alliance.fhir.wire import PlainItem, WireAnswer, WireCoding, WireExtension, WireItem
 
 if TYPE_CHECKING:
@@ -29,6 +30,16 @@ YES_NO: Final = "http://terminology.hl7.org/CodeSystem/v2-0136"
 
 _ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _DECLINED = frozenset({"asked-declined"})
+
+SHARING: Final = "may-see"
+"""The code of an item that asks who may see this session's rating; its answers are codes of ours."""
+_NOBODY = (NOT_TO_SUPERVISOR, NOT_TO_THERAPIST)
+_SHARED: dict[str, tuple[str, ...]] = {
+    "may-see-both": (),
+    "may-see-therapist": (NOT_TO_SUPERVISOR,),
+    "may-see-supervisor": (NOT_TO_THERAPIST,),
+    "may-see-nobody": _NOBODY,
+}
 _MASKED = frozenset({"masked"})
 
 
@@ -71,6 +82,7 @@ class FormReader:
         self.totals: dict[str, str] = {}
         self.unscored: set[str] = set()
         self._declined = {(code.system, code.code) for code in instrument.declined}
+        self._sharing: set[str] = set()
         by_id = {item.link_id: item for item in instrument.items}
         weights = _site_weights(self.questionnaire) if offered is None else _weights_of(offered)
         self.names = names or {spelling: item.link_id for item in instrument.items for spelling in _spellings(item)}
@@ -92,6 +104,8 @@ class FormReader:
             self.totals.update(self.site.totals)
         for item in walk(questionnaire.get("item", ())):
             link_id = item.get("linkId", "")
+            if any(c.get("system") == TERMS and c.get("code") == SHARING for c in item.get("code") or ()):
+                self._sharing.add(link_id)
             self.unscored.update({link_id, link_id.lstrip("/"), f"/{link_id.lstrip('/')}"})
 
     def read_plain(self, wire_items: tuple[PlainItem, ...]) -> Answers | None:
@@ -167,6 +181,8 @@ class FormReader:
             value = _number(wire.answer[0]) if len(wire.answer) == 1 else None
             if value is not None:
                 read.totals += ((self.totals[wire.link_id], value),)
+        elif wire.link_id in self._sharing:
+            read.labels += _kept_from(wire)
         elif wire.answer and wire.link_id not in self.unscored:
             read.fault(
                 "", "FA209", f'item "{_shown(wire.link_id)}" is not part of {self.instrument.id}.',
@@ -243,6 +259,7 @@ class Answers(msgspec.Struct, gc=False):
     """What was read of one form.
 
     totals: those that the form carries, by scale.  broken: linkIds whose answer cannot be trusted.
+    labels: what the client's own wish about this form adds to it.
     """
 
     points: dict[str, Answer] = {}
@@ -251,6 +268,7 @@ class Answers(msgspec.Struct, gc=False):
     broken: frozenset[str] = frozenset()
     goals: tuple[GoalRating, ...] = ()
     trouble: ParkItem | None = None
+    labels: tuple[str, ...] = ()
 
     def fault(self, link_id: str, code: str, message: str, hint: str) -> None:
         """Keep the first fault; remember which item cannot be trusted."""
@@ -262,6 +280,19 @@ class Answers(msgspec.Struct, gc=False):
         """Keep a remark once."""
         if text not in self.remarks:
             self.remarks += (text,)
+
+
+def _kept_from(wire: WireItem) -> tuple[str, ...]:
+    """Return the labels that keep a form from somebody, as the client chose; nothing chosen keeps it from nobody.
+
+    A choice that is not understood keeps it from both: the client wanted something, and it may be that.
+    """
+    kept: set[str] = set()
+    for answer in wire.answer:
+        coding = answer.value_coding
+        known = coding is not None and coding.system == TERMS and coding.code in _SHARED
+        kept.update(_SHARED[coding.code or ""] if known and coding is not None else _NOBODY)
+    return ("V", *(f"{TERMS}|{label}" for label in sorted(kept))) if kept else ()
 
 
 def _goal_named(wire: WireItem | None) -> str:

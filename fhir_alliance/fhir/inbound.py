@@ -257,8 +257,14 @@ def _response(
         read.goals,
         _NOTHING,
         reader.edition,
-        labels=union(map(_label, wire.meta.security)) if wire.meta and wire.meta.security else (),
+        labels=_labels(wire, read) if read.labels or (wire.meta and wire.meta.security) else (),
     )
+
+
+def _labels(wire: WireForm, read: Answers) -> tuple[str, ...]:
+    """Return the labels of a form: its own, and those that the client's wish in it adds."""
+    own = wire.meta.security if wire.meta else ()
+    return union(map(_label, own or ()), read.labels)
 
 
 def _label(coding: WireCoding) -> str:

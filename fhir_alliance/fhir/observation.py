@@ -17,9 +17,9 @@ from typing import Any
 
 import orjson
 
-from fhir_alliance.core.consent_request import Datum
+from fhir_alliance.core.consent_request import ALLIANCE_ITEM, Datum
 from fhir_alliance.core.keys import PANEL, score_key
-from fhir_alliance.core.labels import union
+from fhir_alliance.core.labels import NOT_TO_THERAPIST, is_kept_from, union
 from fhir_alliance.core.model import (
     Band,
     Cleared,
@@ -38,8 +38,9 @@ from fhir_alliance.core.model import (
     WriteMode,
 )
 from fhir_alliance.core.scoring import Plan
+from fhir_alliance.core.ways_out import ItemsPass
 from fhir_alliance.fhir import identifiers as ids
-from fhir_alliance.fhir.labels import codings
+from fhir_alliance.fhir.labels import codings, labels_of
 
 _AMENDED = FormStatus.AMENDED  # looking a member up costs more than comparing it
 _LABEL_SETS = 64  # of one instrument; a clinic has a handful, and a hostile record must not fill the memory
@@ -85,9 +86,14 @@ def panel_codes(instrument: Instrument) -> tuple[Code, ...]:
     return (*instrument.panel, Code(ids.SCORES, f"{instrument.id}-{PANEL}", instrument.title))
 
 
-def datum_of(instrument: Instrument) -> Datum:
-    """Return what consent is asked about when an instrument's scores are written: codes, profiles, labels."""
-    codes = (*panel_codes(instrument), *(c for scale in instrument.scales for c in scale_codes(instrument, scale)))
+def datum_of(instrument: Instrument, *, items: bool = False) -> Datum:
+    """Return what consent is asked about when an instrument's scores are written: codes, profiles, labels.
+
+    items: its answers too, one by one.
+    """
+    codes = [*panel_codes(instrument), *(c for scale in instrument.scales for c in scale_codes(instrument, scale))]
+    if items:
+        codes += [c for item in instrument.items for c in _item_codes(instrument, item)]
     profiles = (ids.PANEL_PROFILE, ids.SCORE_PROFILE, ids.SUBSCALE_PROFILE)
     return Datum.of(codes, family=instrument.family, labels=instrument.labels, profiles=profiles)
 
@@ -113,15 +119,15 @@ class Emitter:
     """Writes the Observations of one instrument. Made once, used for every form."""
 
     def __init__(self, instrument: Instrument, *, with_items: bool = False) -> None:
-        """with_items: also one Observation per answered item; never for alliance forms."""
+        """with_items: also one Observation per answered item, of forms whose answers consent lets out."""
         self._instrument = instrument
         self._category = {
             rater: _inner({"category": [_SURVEY, _CATEGORY[instrument.family], _rated_by(rater)]}).decode()
             for rater in Rater
         }
         scored = {item for scale in instrument.scales for item in scale.items}
-        wanted = with_items and instrument.family is Family.OUTCOME
-        self._items = [item for item in instrument.items if item.link_id in scored] if wanted else []
+        self._items = [item for item in instrument.items if item.link_id in scored] if with_items else []
+        self._item_labels = (f"{ids.TERMS}|{ALLIANCE_ITEM}",) if instrument.family is Family.ALLIANCE else ()
         self._languages: dict[str, bytes] = {}
         self._plain = _Parts(instrument)
         self._labelled: dict[tuple[str, ...], _Parts] = {}
@@ -136,14 +142,19 @@ class Emitter:
             self._labelled[labels] = self._plain.under(labels)
         return self._labelled[labels]
 
-    def observations(self, cleared: Cleared, scores: Sequence[Score]) -> list[tuple[str, bytes]]:
-        """Return key and JSON of each Observation: the panel first, then one per score."""
+    def observations(
+        self, cleared: Cleared, scores: Sequence[Score], items: ItemsPass | None = None
+    ) -> list[tuple[str, bytes]]:
+        """Return key and JSON of each Observation: the panel first, then one per score, then one per answer.
+
+        items: lets the form's answers out one by one; without it there are none.
+        """
         form = cleared.form
         head = self._head(form)
         ready = self._parts(form.labels)
         bodies = [(score.key, self._score(ready.scales[score.scale], head, form, score)) for score in scores]
-        if self._items:
-            bodies += self._item_observations(head, form)
+        if self._items and items is not None:
+            bodies += self._item_observations(head, items)
         key = score_key(form.key, form.instrument, PANEL, form.rater)
         members = '"},{"reference":"Observation/'.join([member for member, _ in bodies])
         panel = b"".join((ready.panel.of(key), _MEMBERS, members.encode(), b'"}]', head))
@@ -196,14 +207,15 @@ class Emitter:
             self._languages[language] = _inner({"component": [_language(language)]})
         return self._languages[language]
 
-    def _item_observations(self, head: bytes, form: Response) -> list[tuple[str, bytes]]:
-        found = []
+    def _item_observations(self, head: bytes, items: ItemsPass) -> list[tuple[str, bytes]]:
+        found, form = [], items.form
         for item in self._items:
             point = form.answers.get(item.link_id)
             if isinstance(point, (int, Decimal)):
                 key = score_key(form.key, form.instrument, f"item:{item.link_id}", form.rater)
                 code = {"coding": [coding(c) for c in _item_codes(self._instrument, item)]}
-                meta = {"security": codings(union(self._instrument.labels, item.labels, form.labels))}
+                labels = union(self._instrument.labels, item.labels, form.labels, self._item_labels)
+                meta = {"security": codings(labels)}
                 opening = _Opening(meta=meta, code=code)
                 found.append((key, opening.of(key) + _item_value(item, point) + head))
         return found
@@ -348,6 +360,7 @@ def _stored_score(resource: Mapping[str, Any], key: str, instrument: Instrument,
         str(spoken[0].get("code", "")),
         str(((resource.get("focus") or [{}])[0]).get("reference", "")),
         ids.local(str((resource.get("encounter") or {}).get("reference", "")), base),
+        is_kept_from(labels_of(resource), NOT_TO_THERAPIST),
     )
 
 

@@ -10,16 +10,17 @@ from fhir_alliance.core.keys import PANEL, score_key
 from fhir_alliance.core.model import Response
 from fhir_alliance.runs.audit import Tell, queried, untold, written
 from fhir_alliance.runs.catalog import Catalog
+from fhir_alliance.runs.planning import Page, plan_page
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.provenance import provenances
 from fhir_alliance.runs.record import Record
-from fhir_alliance.runs.reviews import News, review_tasks
 from fhir_alliance.runs.score import Desk
 from fhir_alliance.runs.summary import EVERYBODY, Summary
-from fhir_alliance.runs.sync import gate_all, learn, score_all
+from fhir_alliance.runs.sync import learn
 from fhir_alliance.runs.turn import Turn
 from fhir_alliance.stores.journal import Journal
-from fhir_alliance.stores.store import Page, Store
+from fhir_alliance.stores.store import Page as Portion
+from fhir_alliance.stores.store import Store
 
 
 def rescore(
@@ -40,19 +41,18 @@ def rescore(
     desk = Desk(catalog, policy)
     learn(desk, store)
     wanted = catalog.find(instrument).id if instrument and instrument not in desk.instruments else instrument
-    for page in store.responses("", ()):
-        forms = _readable(page, desk, store, now, wanted)
+    for portion in store.responses("", ()):
+        forms = _readable(portion, desk, store, now, wanted)
         tell(queried({form.subject for form in forms}, now))
         record = Record(store, {form.subject for form in forms}, desk.instruments)
         scored = [form for form in forms if _panel_key(form) in record.observations]
         summary.read += len(scored)
-        cleared = gate_all(scored, store, desk, now, summary)
-        scores, observations = score_all(cleared, desk, summary)
         turn = Turn(store, record, journal, summary, now, dry_run)
-        tasks = review_tasks(News(cleared, scores, ()), record, desk, now, summary)
-        beside = partial(provenances, cleared=cleared, desk=desk, now=now)
-        sent = turn.put([*observations, *tasks], reason, beside)
-        tell(written(sent, cleared, policy.consent.version, now))
+        plan = plan_page(Page(scored, (), record), store, desk, now, dry_run=dry_run)
+        summary.take(plan.summary)
+        beside = partial(provenances, cleared=plan.cleared, desk=desk, now=now)
+        sent = turn.put(plan.writes, reason, beside)
+        tell(written(sent, plan.cleared, policy.consent.version, now))
         turn.settle("", (), ())
         watch(summary.read)
     if not dry_run:
@@ -60,7 +60,7 @@ def rescore(
     return summary
 
 
-def _readable(page: Page, desk: Desk, store: Store, now: datetime, wanted: str) -> Sequence[Response]:
+def _readable(page: Portion, desk: Desk, store: Store, now: datetime, wanted: str) -> Sequence[Response]:
     """Return the page's forms of the instrument, oldest first; what is parked, unfinished or withdrawn is sync's."""
     read = (desk.forms.read(r.body, r.source, now, store.base, r.line) for r in page.records)
     forms = [form for form in read if isinstance(form, Response) and wanted in ("", form.instrument)]

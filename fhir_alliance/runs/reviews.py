@@ -87,9 +87,11 @@ def history_with(news: News, record: Record) -> tuple[list[Score], dict[str, dat
     That moment is the earliest new score; where one that stood before has changed or is void, it is the client's first:
     what was said since then may have rested on it.
     """
-    stood = {score.key: score for score in record.history}
+    stood = {score.key: score for score in record.history if not score.is_kept}
     void = {write.value for write in news.voided}
     fresh = {score.key: score for score in news.scores}
+    stood = {key: score for key, score in stood.items() if key not in fresh or not fresh[key].is_kept}
+    fresh = {key: score for key, score in fresh.items() if not score.is_kept}
     history = [
         msgspec.structs.replace(score, withdrawn=True) if score.key in void else fresh.get(score.key, score)
         for score in (stood | fresh).values()

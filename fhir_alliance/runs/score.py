@@ -15,6 +15,7 @@ import msgspec
 from fhir_alliance.core.consent import ConsentRecord, Datum, gate
 from fhir_alliance.core.model import Cleared, Instrument, NoValue, Response, Score
 from fhir_alliance.core.scoring import Scorer
+from fhir_alliance.core.ways_out import Grounds, ItemsPass, items_to_record
 from fhir_alliance.fhir.inbound import Forms, Parked, Skipped
 from fhir_alliance.fhir.learning import code_system_urls, value_set_urls
 from fhir_alliance.fhir.observation import Emitter, datum_of
@@ -37,6 +38,7 @@ class Bench(NamedTuple):
     scorer: Scorer
     emitter: Emitter
     datum: Datum
+    answers: Datum
 
 
 class Desk:
@@ -59,6 +61,14 @@ class Desk:
     def bench(self, form: Response) -> Bench:
         """Return what scores a form."""
         return self._benches[form.edition or form.instrument]
+
+    def items_of(self, cleared: Cleared, consents: Sequence[ConsentRecord], now: datetime) -> ItemsPass | None:
+        """Return what lets a form's answers out one by one, where consent does."""
+        policy = self.policy.consent
+        grounds = Grounds(consents, policy.defaults, now)
+        datum = self.bench(cleared.form).answers
+        found = items_to_record(cleared.form, policy.recipient, policy.purpose, datum, grounds)
+        return found if isinstance(found, ItemsPass) else None
 
     def learn(
         self, questionnaires: Iterable[Resource], look_up: Callable[[str, list[str]], Sequence[Resource]]
@@ -83,7 +93,7 @@ class Desk:
         scales = tuple(scale for scale in instrument.scales if self.policy.with_algorithms or not scale.on_request)
         asked = msgspec.structs.replace(instrument, scales=scales)
         emitter = Emitter(asked, with_items=self.policy.with_items and has_codes)
-        bench = Bench(Scorer(asked), emitter, datum_of(instrument))
+        bench = Bench(Scorer(asked), emitter, datum_of(instrument), datum_of(instrument, items=True))
         self._benches[f"{instrument.id}|{instrument.version}"] = bench
         return bench
 
@@ -168,7 +178,8 @@ def score(
             summary.withheld += 1
             continue
         scores = bench.scorer.score(cleared)
-        out(b"\n".join([body for _, body in bench.emitter.observations(cleared, scores)]))
+        items = desk.items_of(cleared, consents.get(form.subject, ()), now) if desk.policy.with_items else None
+        out(b"\n".join([body for _, body in bench.emitter.observations(cleared, scores, items)]))
         out(b"\n")
         count_scores(scores, summary)
     return summary

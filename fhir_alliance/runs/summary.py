@@ -63,6 +63,14 @@ class Summary:
             if passage is not None and self.client in (passage.subject, EVERYBODY):
                 self.story.append(passage)
 
+    def take(self, page: Summary) -> None:
+        """Count what was planned of one page."""
+        self.scored += page.scored
+        self.unscorable += page.unscorable
+        self.withheld += page.withheld
+        self.findings += page.findings
+        self.standing |= page.standing
+
     def join(self, other: Summary) -> None:
         """Count what another story of the same command has written."""
         self.created += other.created

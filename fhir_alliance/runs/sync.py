@@ -7,26 +7,26 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from fhir_alliance.core.consent import gate
-from fhir_alliance.core.model import Cleared, Response, Score, Write
+from fhir_alliance.core.model import Response, Write
 from fhir_alliance.core.safety import Concern
 from fhir_alliance.errors import AccessDenied, Unreachable
 from fhir_alliance.fhir.inbound import Parked, Skipped, Withdrawal
-from fhir_alliance.fhir.observation import observation_writes, rests_on, withdrawn
+from fhir_alliance.fhir.observation import rests_on, withdrawn
 from fhir_alliance.runs.audit import Tell, queried, untold, written
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.decisions import carry_out
+from fhir_alliance.runs.planning import Page, plan_page
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.programs import labelled
 from fhir_alliance.runs.provenance import provenances
-from fhir_alliance.runs.record import Record, consents_of
-from fhir_alliance.runs.reviews import News, review_tasks
+from fhir_alliance.runs.record import Record
 from fhir_alliance.runs.safety import SafetyPath
-from fhir_alliance.runs.score import Desk, count_scores
+from fhir_alliance.runs.score import Desk
 from fhir_alliance.runs.summary import Summary
 from fhir_alliance.runs.turn import Turn
 from fhir_alliance.stores.journal import Journal
-from fhir_alliance.stores.store import Page, Store
+from fhir_alliance.stores.store import Page as Portion
+from fhir_alliance.stores.store import Store
 
 _NO_ANSWER: Final = "FA402"
 
@@ -65,23 +65,22 @@ def sync(
         tell(safety.accesses())
         learn(desk, store)
         again = {parked.reference for parked in journal.parked()}
-        for page in store.again(only) if only else store.responses(journal.bookmark(), again):
-            reading = read_page(page, desk, store, now, summary)
+        for portion in store.again(only) if only else store.responses(journal.bookmark(), again):
+            reading = read_page(portion, desk, store, now, summary)
             safety.raise_concerns(reading.concerns)
             tell(safety.accesses())
             reading = reading._replace(forms=labelled(reading.forms, store, policy.part2_programs))
             tell(queried(_subjects(reading), now))
             record = Record(store, _subjects(reading), desk.instruments)
             turn = Turn(store, record, journal, summary, now, dry_run)
-            cleared = gate_all(reading.forms, store, desk, now, summary)
-            scores, observations = score_all(cleared, desk, summary)
             voided = withdraw(reading.withdrawals, record, store.base)
             ended = safety.withdraw(reading.withdrawals, record)
-            tasks = review_tasks(News(cleared, scores, voided), record, desk, now, summary)
-            beside = partial(provenances, cleared=cleared, desk=desk, now=now)
-            sent = turn.put([*observations, *voided, *ended, *tasks], beside=beside)
-            tell(written(sent, cleared, policy.consent.version, now))
-            turn.settle(page.mark, reading.parked, reading.read)
+            plan = plan_page(Page(reading.forms, voided, record), store, desk, now, dry_run=dry_run)
+            summary.take(plan.summary)
+            beside = partial(provenances, cleared=plan.cleared, desk=desk, now=now)
+            sent = turn.put([*plan.writes, *voided, *ended], beside=beside)
+            tell(written(sent, plan.cleared, policy.consent.version, now))
+            turn.settle(portion.mark, reading.parked, reading.read)
             watch(summary.read)
         # last: what people decided can wait for the next run, an answer that is not read yet cannot
         tell(written(carry_out(store, journal, summary, now, dry_run=dry_run), (), "", now))
@@ -108,7 +107,7 @@ def _terminology(store: Store, kind: str, urls: Sequence[str]) -> Sequence[Mappi
         return ()
 
 
-def read_page(page: Page, desk: Desk, store: Store, now: datetime, summary: Summary) -> Reading:
+def read_page(page: Portion, desk: Desk, store: Store, now: datetime, summary: Summary) -> Reading:
     """Return the page sorted; unfinished and parked forms are counted, but their concerns are kept."""
     reading = Reading([], [], [], [], [])
     for record in page.records:
@@ -134,32 +133,6 @@ def read_page(page: Page, desk: Desk, store: Store, now: datetime, summary: Summ
     summary.parked += reading.parked
     summary.safety += len(reading.concerns)
     return reading
-
-
-def gate_all(forms: Sequence[Response], store: Store, desk: Desk, now: datetime, summary: Summary) -> list[Cleared]:
-    """Return the forms that consent lets through; the others are counted and stay where they are."""
-    consents = consents_of(store, {form.subject for form in forms})
-    passed = []
-    for form in forms:
-        outcome = gate(form, consents.get(form.subject, ()), desk.policy.consent, desk.bench(form).datum, now)
-        if isinstance(outcome, Cleared):
-            passed.append(outcome)
-        else:
-            summary.withheld += 1
-    return passed
-
-
-def score_all(cleared: Iterable[Cleared], desk: Desk, summary: Summary) -> tuple[list[Score], list[Write]]:
-    """Return the scores of all cleared forms, and the Observations that say them."""
-    found: list[Score] = []
-    writes: list[Write] = []
-    for form in cleared:
-        bench = desk.bench(form.form)
-        scores = bench.scorer.score(form)
-        writes += observation_writes(bench.emitter.observations(form, scores), form.form)
-        found += scores
-        count_scores(scores, summary)
-    return found, writes
 
 
 def withdraw(withdrawals: Iterable[Withdrawal], record: Record, base: str) -> list[Write]:

@@ -15,7 +15,8 @@ from fhir.resources.R4B.observation import Observation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fhir_alliance.core.consent import ConsentPolicy, Datum, gate
+from fhir_alliance.core.consent import CUSTODIAN, ConsentPolicy, ConsentRecord, Datum, Provision, gate
+from fhir_alliance.core.consent_table import OPEN_TABLE
 from fhir_alliance.core.model import (
     Band,
     Cleared,
@@ -33,9 +34,11 @@ from fhir_alliance.core.model import (
     WriteMode,
 )
 from fhir_alliance.core.scoring import Scorer
+from fhir_alliance.core.ways_out import Grounds, ItemsPass, items_to_record
 from fhir_alliance.fhir import identifiers as ids
 from fhir_alliance.fhir.observation import (
     Emitter,
+    datum_of,
     observation_writes,
     panel_codes,
     read_score,
@@ -64,6 +67,13 @@ def form_of(answers: Mapping[str, Any], instrument: Instrument = TOY, **fields: 
     return msgspec.structs.replace(made, **fields)
 
 
+def items_pass(form: Response, instrument: Instrument, *consents: ConsentRecord) -> ItemsPass | None:
+    """Return what lets a form's answers out one by one, where consent does."""
+    grounds = Grounds(consents, OPEN_TABLE, START)
+    found = items_to_record(form, CUSTODIAN, "TREAT", datum_of(instrument, items=True), grounds)
+    return found if isinstance(found, ItemsPass) else None
+
+
 def emitted(
     form: Response, instrument: Instrument = TOY, *, with_items: bool = False
 ) -> tuple[tuple[Score, ...], list[dict[str, Any]]]:
@@ -71,7 +81,7 @@ def emitted(
     cleared = gate(form, (), ConsentPolicy(), Datum.of(panel_codes(instrument)), START)
     assert isinstance(cleared, Cleared)
     scores = Scorer(instrument).score(cleared)
-    bodies = Emitter(instrument, with_items=with_items).observations(cleared, scores)
+    bodies = Emitter(instrument, with_items=with_items).observations(cleared, scores, items_pass(form, instrument))
     written = [json.loads(body) for _, body in bodies]
     assert [key for key, _ in bodies] == [resource["id"] for resource in written]
     return scores, written
@@ -250,18 +260,44 @@ def test_an_item_without_answer_codes_says_its_number() -> None:
     toy = msgspec.structs.replace(TOY, items=bare)
     cleared = gate(form_of({"q1": Decimal("1.50")}, toy), (), ConsentPolicy(), Datum.of(()), START)
     assert isinstance(cleared, Cleared)
-    *_, (_, body) = Emitter(toy, with_items=True).observations(cleared, Scorer(toy).score(cleared))
+    items = items_pass(cleared.form, toy)
+    *_, (_, body) = Emitter(toy, with_items=True).observations(cleared, Scorer(toy).score(cleared), items)
     assert b'"valueQuantity":{"value":1.50,' in body
 
 
 @pytest.mark.parametrize("with_items", [False, True])
-def test_alliance_answers_are_never_written(with_items: bool) -> None:
-    """Of a form about the relationship only scores go out, and never as a health status."""
+def test_alliance_answers_are_not_written(with_items: bool) -> None:
+    """Of a form about the relationship only scores go out by default, and never as a health status."""
     toy = make_instrument(family=Family.ALLIANCE)
     _, written = emitted(form_of(WHOLE, toy), toy, with_items=with_items)
     assert len(written) == 2
     for resource in written:
         assert codes(resource, "category") == ["survey", "therapeutic-alliance", "client-rated"]
+
+
+def test_alliance_answers_are_written_where_the_client_names_them() -> None:
+    """A Consent that names alliance answers lets them out one by one, each labelled as what it is."""
+    toy = make_instrument(family=Family.ALLIANCE)
+    form = form_of(WHOLE, toy)
+    cleared = gate(form, (), ConsentPolicy(), Datum.of(()), START)
+    assert isinstance(cleared, Cleared)
+    root = Provision("permit", labels=frozenset({"alliance-item"}))
+    consent = ConsentRecord("Consent/c", form.subject, "active", "patient-privacy", None, "", root)
+    items = items_pass(form, toy, consent)
+    assert items is not None
+    _, _, *answers = Emitter(toy, with_items=True).observations(cleared, Scorer(toy).score(cleared), items)
+    assert len(answers) == len(toy.items)
+    for _, body in answers:
+        labels = [label["code"] for label in json.loads(body)["meta"]["security"]]
+        assert labels == ["R", "PSY", "alliance-item"]
+
+
+@pytest.mark.parametrize("with_items", [False, True])
+def test_no_answers_go_out_without_a_pass(with_items: bool) -> None:
+    """Whatever the site wants, single answers are written only with what consent gave for them."""
+    cleared = gate(form_of(WHOLE), (), ConsentPolicy(), Datum.of(()), START)
+    assert isinstance(cleared, Cleared)
+    assert len(Emitter(TOY, with_items=with_items).observations(cleared, Scorer(TOY).score(cleared))) == 2
 
 
 def test_outcome_scores_are_a_cognitive_status() -> None:

@@ -18,8 +18,10 @@ import msgspec
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
+from fhir_alliance.core import ways_out
 from fhir_alliance.core.achievement import propose
-from fhir_alliance.core.consent import ConsentPolicy, Datum, gate
+from fhir_alliance.core.consent import CUSTODIAN, ConsentPolicy, Datum, gate
+from fhir_alliance.core.consent_table import OPEN_TABLE
 from fhir_alliance.core.model import Cleared, Finding, Instrument, Level, MissingRule, Response, Review, Score
 from fhir_alliance.core.reviews import Found, ReviewPolicy, Setting, plan_goal_reviews
 from fhir_alliance.core.rules import evaluate, judged
@@ -32,7 +34,7 @@ from fhir_alliance.fhir.difference import Known, difference
 from fhir_alliance.fhir.finding import CHANGE, RUPTURE, Grounds, finding_write
 from fhir_alliance.fhir.goal import confirmed_update, goal_write, provenance_write, read_pursued, version_of
 from fhir_alliance.fhir.inbound import Forms
-from fhir_alliance.fhir.observation import Emitter, observation_writes, panel_codes, read_score, withdrawn
+from fhir_alliance.fhir.observation import Emitter, datum_of, observation_writes, panel_codes, read_score, withdrawn
 from fhir_alliance.fhir.provenance import Maker, provenance
 from fhir_alliance.fhir.safety_task import communication, escalation_task
 from fhir_alliance.fhir.task import carried_out, changed_task, new_task, read_review
@@ -87,7 +89,10 @@ def observations(resource: dict[str, Any], instrument: Instrument = PHQ_9) -> di
     cleared = gate(form, (), ConsentPolicy(), Datum.of(panel_codes(instrument)), NOW)
     assert isinstance(cleared, Cleared)
     scores = Scorer(instrument).score(cleared)
-    emitted = Emitter(instrument, with_items=True).observations(cleared, scores)
+    grounds = ways_out.Grounds((), OPEN_TABLE, NOW)
+    items = ways_out.items_to_record(form, CUSTODIAN, "TREAT", datum_of(instrument, items=True), grounds)
+    passed = items if isinstance(items, ways_out.ItemsPass) else None  # alliance answers have none
+    emitted = Emitter(instrument, with_items=True).observations(cleared, scores, passed)
     return dict(zip(["panel", *(score.scale for score in scores), "item"], (body for _, body in emitted), strict=False))
 
 
