@@ -24,6 +24,7 @@ class Exit(IntEnum):
     CONSENT_UNREACHABLE = 23
     SAFETY_WAITING = 24
     AUDIT_BROKEN = 25
+    DENIED = 26
     LATER = 75
 
 
@@ -64,6 +65,12 @@ class AuditBroken(StopRun):
     """The audit file is not as this program wrote it."""
 
     exit = Exit.AUDIT_BROKEN
+
+
+class ConsentRefuses(StopRun):
+    """Consent does not allow what was asked for; nothing was shared."""
+
+    exit = Exit.DENIED
 
 
 class RetryLater(AllianceError):

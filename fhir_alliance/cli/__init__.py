@@ -18,6 +18,7 @@ from fhir_alliance.cli.change import change
 from fhir_alliance.cli.consent import consent
 from fhir_alliance.cli.course import course
 from fhir_alliance.cli.demo import demo
+from fhir_alliance.cli.disclose import disclose
 from fhir_alliance.cli.init import init
 from fhir_alliance.cli.instruments import instruments
 from fhir_alliance.cli.keys import keys
@@ -37,8 +38,8 @@ _EPILOG = """\b
 Exit status: 0 done; 1 internal error; 2 usage; 10 configuration; 11 authorisation;
 12 server unreachable; 20 done, some records parked; 21 done, some outcomes unknown;
 22 refused by the server; 23 consents unreachable, nothing shared; 24 safety answers
-wait in the local outbox; 25 the audit file was changed; 75 another run holds the
-lease, or try later.
+wait in the local outbox; 25 the audit file was changed; 26 consent does not allow
+it; 75 another run holds the lease, or try later.
 
 \b
 Example:
@@ -96,6 +97,7 @@ for command in (
     consent,
     course,
     demo,
+    disclose,
     init,
     instruments,
     keys,

@@ -54,12 +54,15 @@ class Scene(msgspec.Struct, frozen=True):
     user: str
 
 
-def audit_event(access: Access, scene: Scene) -> bytes:
-    """Return the AuditEvent of an access as JSON."""
+def audit_event(access: Access, scene: Scene, *, claims: bool = True) -> bytes:
+    """Return the AuditEvent of an access as JSON.
+
+    claims: whether it names its pattern's profile; a server that validates refuses profiles that it does not hold.
+    """
     is_disclosure = access.action is Action.DISCLOSE
     event: dict[str, Any] = {
         "resourceType": "AuditEvent",
-        "meta": {"profile": [_profile(access)], "security": codings(("R",))},
+        "meta": ({"profile": [_profile(access)]} if claims else {}) | {"security": codings(("R",))},
         "type": _EXPORT if is_disclosure else _REST,
         "subtype": [_DISCLOSED if is_disclosure else _interaction(access.action)],
         "action": _LETTER[access.action],

@@ -42,10 +42,10 @@ class Trail(NamedTuple):
 
         Raises StopRun FA801-FA804 or RetryLater FA805 where they cannot be kept: what is not kept must not be done.
         """
-        scene = _scene(self.store)
-        events = [audit_event(access, scene) for access in accesses]
-        if events and not (self.on_server and self.store.log(events)):
-            self.file.append(events)
+        scene, told = _scene(self.store), list(accesses)
+        if told and self.on_server and self.store.log([audit_event(a, scene, claims=False) for a in told]):
+            return
+        self.file.append([audit_event(access, scene) for access in told])
 
 
 def tell_of(store: Store, section: AuditSection, folder: Path) -> Tell:
