@@ -65,7 +65,7 @@ def _escalate(late: Sequence[_Late], delivery: Delivery, policy: SafetyPolicy) -
     subjects = {review.subject for _, review in late}
     writes = _escalations(late, delivery.about("CareTeam", subjects), delivery, policy)
     known = delivery.known(subjects, {write.value for write in writes})
-    left = delivery.send([write for write in writes if write.value not in known.by_value], known)
+    left = delivery.send(writes, known)
     delivery.summary.reviews["escalated"] += len(writes) - len(left)
     delivery.summary.refused += [Refusal(key, "FA512", "no escalation of it is taken.") for key in sorted(left)]
 

@@ -99,6 +99,16 @@ def test_a_server_that_goes_away_leaves_it_in_the_outbox(ehr: Ehr, run: Run, jou
     assert (len(reviews(ehr)), journal.outbox.waiting()) == (2, {})
 
 
+@pytest.mark.parametrize("broken", ["Task", "CareTeam"])
+def test_nothing_is_sent_to_a_server_that_does_not_answer(ehr: Ehr, run: Run, journal: Journal, broken: str) -> None:
+    """Where a look-up gets no answer the review waits whole: a Task without its owner would stay without one."""
+    ehr.resources = [form("r1")]
+    ehr.on_search[broken] = (200, {"resourceType": "Bundle"}, {"X-Cut": "1"})
+    with pytest.raises(SafetyWaiting, match="FA402"):
+        run()
+    assert (len(journal.outbox.waiting()), ehr.transactions) == (1, [])
+
+
 def test_the_next_run_delivers_first_and_once(ehr: Ehr, run: Run, journal: Journal) -> None:
     """What waits is delivered before anything is pulled, even when the pull then fails, and never twice."""
     ehr.resources = [form("r1"), form("r2", subject="Patient/p2")]
@@ -124,7 +134,7 @@ def test_a_lost_answer_waits_and_is_not_doubled(ehr: Ehr, run: Run, journal: Jou
     ehr.on_transaction = lambda _, commit: commit()
     done = run()
     assert (done.exit, done.created, journal.outbox.waiting()) == (Exit.DONE, {}, {})
-    assert len(reviews(ehr)) == 1
+    assert (len(reviews(ehr)), journal.unsettled()) == (1, [])
 
 
 def test_what_waits_holds_no_answer_and_only_we_can_read_it(ehr: Ehr, run: Run, journal: Journal) -> None:
