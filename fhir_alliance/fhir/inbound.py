@@ -57,12 +57,16 @@ _RATER_OF = {
 
 
 class Parked(msgspec.Struct, frozen=True):
-    """A record that cannot be used: where it is, a stable code, the reason. Holds no answers."""
+    """A record that cannot be used: where it is, a stable code, the reason. Holds no answers.
+
+    is_nameless: a clinician should look at it, and it names no client for whom a review could be opened.
+    """
 
     reference: str
     code: str
     reason: str
     concern: Concern | None = None
+    is_nameless: bool = False
 
 
 class Skipped(msgspec.Struct, frozen=True):
@@ -145,7 +149,8 @@ class Forms:
         try:
             subject = _subject(wire.subject, base)
         except ParkItem as fault:
-            return _parked(reference, fault, None)
+            kind = concern_kind(reader.critical, read.points, read.broken, finished=status in _FINISHED)
+            return _parked(reference, fault, None) if kind is None else _nameless(reference, fault)
         finished = status in _FINISHED
         encounter = local(wire.encounter.reference or "", base) if wire.encounter else ""
         try:
@@ -210,6 +215,12 @@ class Forms:
 
 def _parked(reference: str, fault: ParkItem, concern: Concern | None) -> Parked:
     return Parked(reference, fault.code, f"{fault.message} {fault.hint}".strip(), concern)
+
+
+def _nameless(reference: str, fault: ParkItem) -> Parked:
+    """Return a form of nobody in particular, at which a clinician should look all the same."""
+    said = f"{fault.message} {fault.hint} Its safety item asks for a clinician's look: find whose form it is."
+    return Parked(reference, fault.code, said, is_nameless=True)
 
 
 def moment(authored: str | None, now: datetime) -> datetime:

@@ -197,7 +197,7 @@ def count_scores(scores: Sequence[Score], summary: Summary) -> None:
 def _set_aside(form: object, summary: Summary) -> None:
     if isinstance(form, Parked):
         summary.parked.append(form)
-        summary.safety += form.concern is not None
+        summary.safety += form.concern is not None or form.is_nameless
     elif isinstance(form, Skipped):
         summary.unfinished += 1
         summary.safety += form.concern is not None

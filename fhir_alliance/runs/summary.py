@@ -19,7 +19,8 @@ EVERYBODY: Final = "*"
 # Of safety reviews: those that stood open when the run began, those of them that somebody has taken, those that nobody
 # took in time or that were handed back, those of which the supervisor is asked; those sent as messages, because no Task
 # was taken, and those that wait in the local outbox. unwatched: 1 where the store does not tell which stand open.
-REVIEWS: Final = ("open", "acknowledged", "overdue", "escalated", "messages", "waiting", "unwatched")
+# nameless: forms that ask for a look, and name no client for whom a review could be opened.
+REVIEWS: Final = ("open", "acknowledged", "overdue", "escalated", "messages", "waiting", "unwatched", "nameless")
 
 
 class Summary:

@@ -127,6 +127,7 @@ def read_page(page: Portion, desk: Desk, store: Store, now: datetime, summary: S
                 summary.unfinished += 1
             else:
                 reading.parked.append(form)
+                summary.reviews["nameless"] += form.is_nameless
         if concern is not None:
             reading.concerns.append(concern)
     reading.forms.sort(key=lambda form: (form.when, form.key))

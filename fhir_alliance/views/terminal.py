@@ -48,6 +48,7 @@ def _safety(reviews: Mapping[str, int]) -> list[Text]:
         (reviews["overdue"] > reviews["escalated"], "Overdue, and nobody is named to ask next: [safety] escalate_to."),
         (reviews["messages"], f"Safety reviews that went as messages, as no Task was taken: {reviews['messages']:,}."),
         (reviews["unwatched"], "Which safety reviews stand open, the server does not tell: watch them there."),
+        (reviews["nameless"], f"Forms that ask for a look and name no client, see parked: {reviews['nameless']:,}."),
         (
             reviews["waiting"],
             f"SAFETY REVIEWS THAT WAIT IN THE LOCAL OUTBOX, in no record yet: {reviews['waiting']:,}.",

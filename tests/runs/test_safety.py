@@ -351,3 +351,14 @@ def test_what_is_done_for_safety_is_told(clinic: Clinic) -> None:
     assert [(access.action, access.subject) for access in told] == [
         (Action.QUERY, "Patient/p1"), (Action.CREATE, "Patient/p1"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("points", "count"), [(RAISED, 1), ([1] * 8 + [None], 1), (LOW, 0)])
+def test_a_form_of_nobody_is_told(clinic: Clinic, points: list[int | None], count: int) -> None:
+    """A form that names no client opens nothing, and where it asks for a look the parked reason and a count say so."""
+    clinic.load(form(points, subject="Group/g1"))
+    done = clinic.sync()
+    assert (clinic.tasks(), done.reviews["nameless"]) == ([], count)
+    [parked] = done.parked
+    assert parked.code == "FA206"
+    assert ("clinician's look" in parked.reason) == bool(count)
