@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from fhir_alliance.cli.rates import rates
+
 
 @click.group(epilog="\b\nExample:\n  fhir-alliance rules list")
 def rules() -> None:
@@ -82,3 +84,6 @@ def test(ctx: click.Context, name: str, file: Path, day: datetime | None, as_jso
         click.echo(json.dumps({"rule": name, "verdicts": [verdict_row(verdict) for verdict in found]}))
     else:
         printed().print(verdicts_text(book.cards[name].title, found))
+
+
+rules.add_command(rates)
