@@ -8,11 +8,16 @@ from pathlib import Path
 import click
 
 from fhir_alliance.cli.options import json_option, store_option
+from fhir_alliance.cli.supervision import accreditation, assessments, caseload, therapists
 
 
 @click.group(epilog="\b\nExample:\n  fhir-alliance report list")
 def report() -> None:
     """Count people by published measures, for supervisors, quality teams and insurers."""
+
+
+for command in (accreditation, assessments, caseload, therapists):
+    report.add_command(command)
 
 
 @report.command("list", epilog="\b\nExample:\n  fhir-alliance report list --json")
@@ -85,22 +90,24 @@ def run(
     valuesets: tuple[Path, ...], cut: str, reporter: str, earlier: tuple[Path, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Make one report: FHIR MeasureReports, tables, pictures, and a manifest of what they rest on."""
+    from datetime import UTC, datetime
+
     from fhir_alliance import __version__
     from fhir_alliance.cli.options import catalog_of, configuration, messages, progress
     from fhir_alliance.runs.policy import policy_of
     from fhir_alliance.runs.report import Asked, make_report, order_of
-    from fhir_alliance.runs.report_files import earlier_reports, write_report
+    from fhir_alliance.runs.report_files import with_earlier, write_report
     from fhir_alliance.stores.opening import open_store
     from fhir_alliance.views.report import tally_text
 
-    order = order_of(Asked(measure, period, audience, __version__, cut, valuesets, reporter))
+    order = order_of(Asked(measure, period, audience, __version__, cut, valuesets, reporter), datetime.now(UTC))
     config = configuration(ctx)
     catalog = catalog_of(config)
     store = open_store(location, config)
     try:
         with progress("Report", "people") as watch:
-            given = earlier_reports([folder, *earlier], order)
-            made = make_report(store, catalog, policy_of(config).consent, order, given, watch)
+            order = with_earlier(order, [folder, *earlier])
+            made = make_report(store, catalog, policy_of(config), order, watch)
     finally:
         store.close()
     manifest = write_report(made, folder, catalog)

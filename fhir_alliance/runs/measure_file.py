@@ -211,6 +211,7 @@ class GroupPart(_Strict):
     title: str
     third: int = Field(0, ge=0, le=3)
     within: tuple[_Name, ...] = ()
+    of: str = ""
     population: dict[Population, tuple[ClausePart, ...]] = {}
 
 
@@ -278,7 +279,7 @@ class MeasureFile(_Strict):
         for group in groups:
             given = {name: tuple(c.noun() for c in parts) for name, parts in group.population.items()}
             ordered = {name: (own | given)[name] for name in Population if name in own | given}
-            found.append(Group(group.id, group.title, ordered, group.third, group.within))
+            found.append(Group(group.id, group.title, ordered, group.third, group.within, group.of))
         return tuple(found)
 
 

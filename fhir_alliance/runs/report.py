@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import orjson
 
-from fhir_alliance.core.consent import (
-    Action,
-    ConsentPolicy,
-    ConsentRecord,
-    DataLevel,
-    Datum,
-    Recipient,
-    Request,
-    Verdict,
-    judge,
-)
+from fhir_alliance.core.consent import decide
+from fhir_alliance.core.consent_request import Action, DataLevel, Datum, Recipient, Request
+from fhir_alliance.core.consent_request import Role as ConsentRole
 from fhir_alliance.core.measures.audience import Audience, Role, audience_of
 from fhir_alliance.core.measures.bad_input import set_right
 from fhir_alliance.core.measures.calendar import Days
@@ -33,19 +25,36 @@ from fhir_alliance.core.measures.people import Person
 from fhir_alliance.core.measures.period import period_of
 from fhir_alliance.core.measures.publication import Earlier, protected
 from fhir_alliance.core.measures.tallying import Tallying
-from fhir_alliance.core.model import Instrument, Tally
+from fhir_alliance.core.model import Family, Instrument, Tally
 from fhir_alliance.core.rules.chart import Rulebook
+from fhir_alliance.core.suppression import SMALL
 from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.person import KINDS, person_of
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.measures import code_sets_of, find_measure
+from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.record import relied_on
 from fhir_alliance.runs.rule_cards import shipped_cards
 from fhir_alliance.stores.store import PersonRecord, Store
 
-# HL7 v3-ActReason: supervision belongs to treatment; quality improvement; payment
-PURPOSES: Final = {Role.SUPERVISOR: "TREAT", Role.QUALITY: "HQUALIMP", Role.INSURER: "HPAYMT"}
-NONE_ON_RECORD: Final = "no consent is on record, and the site asks for one"
+
+class Reader(NamedTuple):
+    """What a reader is to the clients, what for (HL7 v3-ActReason), and how closely."""
+
+    role: ConsentRole
+    purpose: str
+    level: DataLevel
+
+
+_WITHHELD: Final = {
+    "consent": "a Consent forbids it, or cannot be evaluated",
+    "stop": "the site's list or a rule that no Consent lifts forbids it",
+}
+READERS: Final = {
+    Role.SUPERVISOR: Reader(ConsentRole.SUPERVISING, "TREAT", DataLevel.SCORE),
+    Role.QUALITY: Reader(ConsentRole.QUALITY, "HQUALIMP", DataLevel.AGGREGATE),
+    Role.INSURER: Reader(ConsentRole.PAYER, "HPAYMT", DataLevel.AGGREGATE),
+}
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -61,15 +70,21 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class ReportOrder(msgspec.Struct, frozen=True):
-    """What is asked for. cut: the last day that is looked at.  value_sets: folders or files of ValueSets."""
+    """What is asked for.
+
+    cut: the last day that is looked at.  now: consents count as of it.  value_sets: folders or files of ValueSets.
+    earlier: what the same readers have already.
+    """
 
     measure: Measure
     period: Days
     audience: Audience
     cut: date
+    now: datetime
     value_sets: tuple[Path, ...] = ()
     reporter: str = ""
     software: str = ""
+    earlier: tuple[Earlier, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -87,24 +102,37 @@ class Report(msgspec.Struct, frozen=True):
     clinics: tuple[str, ...]
 
 
-def order_of(asked: Asked) -> ReportOrder:
+def order_of(asked: Asked, now: datetime) -> ReportOrder:
     """Return the order that these words say; raises StopRun FA711-FA713, FA716."""
     days = period_of(asked.period)
-    try:
-        last = date.fromisoformat(asked.cut) if asked.cut else days.last
-    except ValueError:
-        raise StopRun("FA716", f"{asked.cut!r} is no day.", "Write --cut 2026-12-31.") from None
+    last = day_of(asked.cut, "--cut") if asked.cut else days.last
     measure, audience = find_measure(asked.measure), audience_of(asked.audience)
-    return ReportOrder(measure, days, audience, last, asked.value_sets, asked.reporter, asked.software)
+    return ReportOrder(measure, days, audience, last, now, asked.value_sets, asked.reporter, asked.software)
+
+
+def day_of(text: str, option: str) -> date:
+    """Return the day that an option says; raises StopRun FA716."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise StopRun("FA716", f"{text!r} is no day.", f"Write {option} 2026-12-31.") from None
+
+
+def days_of(period: str) -> Days:
+    """Return the days of a period in words; raises StopRun FA711."""
+    return period_of(period)
 
 
 def make_report(
-    store: Store, catalog: Catalog, policy: ConsentPolicy, order: ReportOrder, earlier: Sequence[Earlier] = (),
+    store: Store,
+    catalog: Catalog,
+    policy: Policy,
+    order: ReportOrder,
     watch: Callable[[int], None] = lambda count: None,
-) -> Report:  # fmt: skip
+) -> Report:
     """Return the report on everybody in a store.
 
-    earlier: what the same readers have already.  watch: told how many people were looked at.
+    watch: told how many people were looked at.
     Raises StopRun FA610 where these give a small count away, FA715 for what an insurer may not be told.
     """
     if order.audience.role is Role.INSURER and order.measure.is_about_alliance:
@@ -113,15 +141,15 @@ def make_report(
     book = Rulebook(catalog.instruments, shipped_cards())
     tallying = Tallying(order.measure, order.period)
     found: list[tuple[Member, ...]] = []
-    digest = sha256()
+    wish, digest = _wish(order), sha256()
     clinics: set[str] = set()
     for number, record in enumerate(store.people(KINDS), start=1):
         digest.update(_bytes(record))
-        reason = withheld(record, order, policy, store.base)
+        reason = withheld(record, wish, policy, store.base)
         if reason:
             tallying.withhold(reason)
         else:
-            person = _person(record, catalog.instruments, order, store.base)
+            person = read_person(record, catalog.instruments, order.period, order.cut, store.base)
             members = tuple(members_of(order.measure, person, order.period, code_sets, book))
             tallying.add(members, strata_of(person, order.period), person.odd)
             clinics.update(person.clinics)
@@ -130,35 +158,68 @@ def make_report(
         watch(number)
     tally = tallying.tally()
     if not order.audience.sees_people:
-        tally = protected(order.measure, tally, earlier)
+        tally = protected(order.measure, tally, order.earlier)
     return Report(order, tally, tuple(found), digest.hexdigest(), dict(versions), tuple(sorted(clinics)))
 
 
-def withheld(record: PersonRecord, order: ReportOrder, policy: ConsentPolicy, base: str) -> str:
-    """Return why a person is left out of the report, or "" where nothing speaks against it."""
+class Wish(NamedTuple):
+    """Who wants to read what: codes of a family of instruments. now: consents count as of it."""
+
+    audience: Audience
+    codes: frozenset[tuple[str, str]]
+    family: Family
+    now: datetime
+
+
+def withheld(record: PersonRecord, wish: Wish, policy: Policy, base: str) -> str:
+    """Return why a person is left out of a report, or "" where nothing speaks against it.
+
+    Consents count as of now, not as of the period: who has revoked one since is left out.
+    The sentence names no Consent.
+    """
     subject = f"Patient/{record.patient.get('id', '')}"
     consents = [relied_on(r, base) for r in record.resources if r.get("resourceType") == "Consent"]
-    verdicts = _verdicts(consents, subject, order)
-    if Verdict.DENY in verdicts:
-        return "a Consent forbids it"
-    if Verdict.UNDECIDED in verdicts:
-        return "a Consent cannot be evaluated"
-    return "" if Verdict.PERMIT in verdicts or policy.default_permit else NONE_ON_RECORD
+    decision = decide(_request(subject, wish, policy), consents, policy.consent.defaults, wish.now)
+    if decision.permitted:
+        return ""
+    return _WITHHELD.get(decision.row, f"the site's table does not allow it ({decision.row})")
 
 
-def _verdicts(consents: Iterable[ConsentRecord], subject: str, order: ReportOrder) -> list[Verdict]:
+def _wish(order: ReportOrder) -> Wish:
     codes = frozenset(code for code_set in order.measure.code_sets for code in code_set.codes)
-    datum = Datum(frozenset({"QuestionnaireResponse", "Observation", "MeasureReport"}), codes, DataLevel.AGGREGATE)
-    request = Request(subject, Action.USE, Recipient(), PURPOSES[order.audience.role], datum)
-    moment = datetime.combine(order.cut, time.max, UTC)
-    return [judge(record, request, moment).verdict for record in consents]
+    family = Family.ALLIANCE if order.measure.is_about_alliance else Family.OUTCOME
+    return Wish(order.audience, codes, family, order.now)
 
 
-def _person(record: PersonRecord, instruments: Mapping[str, Instrument], order: ReportOrder, base: str) -> Person:
+def _request(subject: str, wish: Wish, policy: Policy) -> Request:
+    """Return what is asked of a person's consent.
+
+    A supervisor is told of single people, by scores. Others are told counts; the suppression lets none of fewer than
+    eleven people leave, so that is how many an aggregate is of.
+    """
+    reader = READERS[wish.audience.role]
+    named = frozenset({wish.audience.name} if wish.audience.name else ())
+    recipient = Recipient(named, named, frozenset({reader.role}))
+    datum = Datum(
+        frozenset({"QuestionnaireResponse", "Observation", "MeasureReport"}),
+        wish.codes,
+        reader.level,
+        wish.family,
+        people=1 if reader.level is DataLevel.SCORE else SMALL + 1,
+    )
+    bars = policy.boundaries.bars(recipient, subject, reader.purpose)
+    action = Action.DISCLOSE if wish.audience.role is Role.INSURER else Action.USE
+    return Request(subject, action, recipient, reader.purpose, datum, bars)
+
+
+def read_person(
+    record: PersonRecord, instruments: Mapping[str, Instrument], period: Days, cut: date, base: str
+) -> Person:
+    """Return a record as a person, set right by the stated rules for what is odd."""
     person = person_of(record.patient, record.resources, instruments, base)
     if record.adopted:
         person = msgspec.structs.replace(person, odd=(*person.odd, ("subject-elsewhere", record.adopted)))
-    return set_right(person, order.period, order.cut)
+    return set_right(person, period, cut)
 
 
 def _bytes(record: PersonRecord) -> bytes:

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import orjson
 
 from fhir_alliance.core.measures.audience import Role
@@ -168,8 +169,8 @@ def _id(manifest: Mapping[str, Any]) -> Any:
     return (manifest.get("measure") or {}).get("id")
 
 
-def earlier_reports(folders: Sequence[Path], order: ReportOrder) -> list[Earlier]:
-    """Return what the same readers have of the same measure: the reports in some folders, by their manifests.
+def with_earlier(order: ReportOrder, folders: Sequence[Path]) -> ReportOrder:
+    """Return the order with what the same readers have of the same measure: the reports in some folders.
 
     A report whose files are not those that its manifest names is refused: StopRun FA717.
     """
@@ -184,7 +185,7 @@ def earlier_reports(folders: Sequence[Path], order: ReportOrder) -> list[Earlier
                 "FA717", f"{folder / TALLY} is not what its manifest says.", "Restore it, or name another folder."
             )
         found.append(Earlier(" to ".join(manifest["period"]), _published(table.decode())))
-    return found
+    return msgspec.structs.replace(order, earlier=tuple(found))
 
 
 def _published(table: str) -> dict[Key, int | None]:

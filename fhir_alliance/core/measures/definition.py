@@ -175,7 +175,7 @@ class Group(msgspec.Struct, frozen=True):
     """One rate. All clauses of a population have to hold, but any one of an exclusion or exception suffices.
 
     third: of the measurement year, 1 to 3, in which it is counted; 0 for the whole period.
-    within: rates in whose numerator this one's lies.
+    within: rates in whose numerator this one's lies.  of: the rate in whose numerator all lie who are counted here.
     """
 
     id: str
@@ -183,6 +183,7 @@ class Group(msgspec.Struct, frozen=True):
     populations: dict[Population, tuple[Clause, ...]]
     third: int = 0
     within: tuple[str, ...] = ()
+    of: str = ""
 
 
 class Stratum(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ LOGICS: Final[Mapping[str, Logic]] = {
     "goals-reviewed": process.goals_reviewed,
     "both-raters": process.both_raters,
     "language-offered": process.language_offered,
+    "data-quality": process.data_quality,
     "talking-therapies": courses.talking_therapies_courses,
     "outcome-by-mode": courses.outcome_by_mode,
 }

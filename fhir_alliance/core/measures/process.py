@@ -12,7 +12,7 @@ from fhir_alliance.core.measures.definition import Population
 from fhir_alliance.core.measures.evaluation import Member
 from fhir_alliance.core.measures.people import Kind
 from fhir_alliance.core.measures.reading import Reading
-from fhir_alliance.core.model import Finding, Rater, Review, ReviewKind, ReviewStatus
+from fhir_alliance.core.model import Finding, NoValue, Number, Rater, Review, ReviewKind, ReviewStatus, Score
 from fhir_alliance.core.rules import alliance, evaluate
 from fhir_alliance.core.rules.chart import Chart
 
@@ -89,6 +89,40 @@ def language_offered(reading: Reading) -> list[Member]:
     spoken = reading.person.languages[:1]
     met = any(_language(form.language) == _language(spoken[0]) for form in forms) if spoken else False
     return reading.yes_or_no(bool(forms) and bool(spoken), met)
+
+
+def data_quality(reading: Reading) -> list[Member]:
+    """Return how many sessions brought a form, and how many forms were scored, whole, or all at one end.
+
+    A form whose total is an end of its scale has every item answered at that end; of one item nothing can be told.
+    """
+    forms = [f for f in reading.person.scores if f.scale == "total" and not f.withdrawn and _is_of(reading, f)]
+    sessions = [s for e in reading.episodes() for s in reading.sessions(e) if s.day and reading.in_period(s.day)]
+    days = {form.when.date() for form in forms}
+    named = {form.encounter for form in forms} - {""}
+    scored = [form for form in forms if not isinstance(form.value, NoValue)]
+    flat = [form for form in scored if form.value in _ends(reading, form) and form.asked > 1]
+    told = {
+        "collected": (len(sessions), sum(s.day in days or s.reference in named for s in sessions)),
+        "scorable": (len(forms), len(scored)),
+        "complete": (len(scored), sum(form.answered == form.asked for form in scored)),
+        "flat": (sum(form.asked > 1 for form in scored), len(flat)),
+    }
+    found = []
+    for group in reading.measure.groups:
+        whole, part = told[group.id]
+        counts = {Population.INITIAL: whole, Population.DENOMINATOR: whole, Population.NUMERATOR: part}
+        found.append(reading.member(group, counts, f"{part} of {whole}"))
+    return found
+
+
+def _is_of(reading: Reading, form: Score) -> bool:
+    return reading.in_period(form.when.date()) and form.instrument in reading.book.instruments
+
+
+def _ends(reading: Reading, form: Score) -> tuple[Number, Number]:
+    scales = reading.book.instruments[form.instrument].scales
+    return next((scale.low, scale.high) for scale in scales if scale.id == form.scale)
 
 
 def _findings(reading: Reading) -> tuple[Finding, ...]:

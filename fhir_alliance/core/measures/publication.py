@@ -100,6 +100,7 @@ class _Table:
                 self._add_populations(group, stratum, before, cells, totals)
         for stratum in strata:
             self._add_nested(stratum, cells, totals)
+            self._add_counted(stratum, cells, totals)
         if strata != [""]:
             self._add_sums(strata, before, cells, totals)
         self._add_earlier(strata, cells, totals)
@@ -142,6 +143,20 @@ class _Table:
                 between = Cell(f"{outer_name} without {inner_name}", gap, Standing.NEVER_SHOWN)
                 cells[between.name] = between
                 totals.append(Total(outer_name, (inner_name, between.name)))
+
+    def _add_counted(self, stratum: str, cells: dict[str, Cell], totals: list[Total]) -> None:
+        """Add that all who are counted in one rate lie in another's numerator, and who is in that beside them."""
+        for group in self._measure.groups:
+            if not group.of:
+                continue
+            outer = self.named(Key(group.of, stratum, Population.NUMERATOR.value))
+            inner = self.named(Key(group.id, stratum, Population.NUMERATOR.value))
+            counted: tuple[str, ...] = (inner, f"{inner} not")
+            gap = cells[outer].count - sum(cells[name].count for name in counted)
+            if gap:
+                cells[f"{outer} beside {inner}"] = Cell(f"{outer} beside {inner}", gap, Standing.NEVER_SHOWN)
+                counted = (*counted, f"{outer} beside {inner}")
+            totals.append(Total(outer, counted))
 
     def _add_sums(
         self, strata: Sequence[str], before: frozenset[str], cells: dict[str, Cell], totals: list[Total]

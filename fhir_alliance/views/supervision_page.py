@@ -1,0 +1,93 @@
+"""Pages for supervisors: the caseload, therapists' outcomes, an accreditor's evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+
+import htpy as h
+from htpy import Node
+
+from fhir_alliance.core.measures.supervision import CaseRow, Link
+from fhir_alliance.core.measures.therapists import FEWEST_CLIENTS, Estimates
+from fhir_alliance.views.funnel_picture import Funnel, Group, funnel_picture
+from fhir_alliance.views.page import figure, page, table
+from fhir_alliance.views.picture import Table
+
+CASE_HEAD = ("Client", "Therapist", "Unreviewed safety answers", "Not on track", "Overdue reviews", "Last form")
+
+
+def caseload_page(rows: Sequence[CaseRow], day: date) -> str:
+    """Return the caseload as an HTML document."""
+    looked = [row for row in rows if row.needs_a_look]
+    withheld = sum(row.is_withheld for row in rows)
+    sections: Node = [
+        h.h1["Caseload"],
+        h.p(".quiet")[f"As of {day}: {len(looked)} of {len(rows)} clients have something to look at."],
+        h.p[f"{withheld} clients' scores are kept from you by consent; what stands for safety is told of them too."]
+        if withheld
+        else None,
+        h.p[
+            "This page tells what is open in the record. It does not grade anybody's risk, and silence is no all-clear."
+        ],
+        table(Table("Clients to look at", CASE_HEAD, tuple(case_cells(row) for row in looked))),
+    ]
+    return page(f"Caseload, {day}", sections)
+
+
+def case_cells(row: CaseRow) -> tuple[str, ...]:
+    """Return a client's row as it is shown."""
+    if row.is_withheld:
+        return (row.subject, row.therapist, str(row.unreviewed_safety or ""), "kept by consent", "", "")
+    late = f"{row.overdue}, since {row.oldest_due}" if row.overdue else ""
+    last = "none yet" if row.last_form is None else str(row.last_form)
+    form = f"{last} (missing)" if row.is_missing else last
+    return (row.subject, row.therapist, str(row.unreviewed_safety or ""), " ".join(row.off_track), late, form)
+
+
+def therapists_page(title: str, told: Estimates, left_out: int) -> str:
+    """Return the therapists' shares as an HTML document: shrunken, with intervals, in no order of merit."""
+    groups = tuple(Group(one.caseload.clients, one.caseload.reached) for one in told.told)
+    rows = tuple(
+        (one.therapist, str(one.caseload.clients), _percent(one.share), f"{_percent(one.low)} to {_percent(one.high)}")
+        for one in told.told
+    )
+    method = (
+        "Each share is drawn toward that of all clients as far as the spread between therapists warrants (empirical "
+        "Bayes, beta-binomial: Kleinman 1973). Intervals are of 95 %. Clients are not alike, and nothing here adjusts "
+        "for that: this is no ranking and no judgement of a person (Goldstein & Spiegelhalter 1996)."
+    )
+    sections: Node = [
+        h.h1[f"{title}: by therapist"],
+        h.p[method],
+        h.p[f"{told.refused} therapists with fewer than {FEWEST_CLIENTS} clients are not told of."],
+        h.p[f"{left_out} clients are left out, because consent does not allow it."],
+        figure(funnel_picture(Funnel("Where chance alone would let a therapist lie", title, told.overall, groups))),
+        table(Table("By reference, which is no ranking", ("Therapist", "Clients", "Share", "Interval"), rows)),
+    ]
+    return page(f"{title}: by therapist", sections)
+
+
+def evidence_page(links: Sequence[Link], counts: Mapping[str, int], withheld: int, period: tuple[date, date]) -> str:
+    """Return an accreditor's evidence as an HTML document."""
+    first, last = period
+    rows = tuple(
+        (link.subject, link.tool, link.score, link.review, link.closed_on, link.decision, link.goal) for link in links
+    )
+    head = ("Client", "Tool", "Score", "Review", "Completed", "Decision", "Goal")
+    sections: Node = [
+        h.h1["Evidence for CTS.03.01.09"],
+        h.p(".quiet")[f"{first} to {last}. Elements of performance 1 to 3 (Joint Commission, FAQ 000002332)."],
+        h.p["This is evidence from the record, with its references. Whether it suffices, the surveyor decides."],
+        h.p[f"{withheld} clients are left out, because consent does not allow it."],
+        h.h2["Over everybody (EP 3)"],
+        table(Table("Counts", ("", "Number"), tuple((name, f"{count:,}") for name, count in counts.items()))),
+        h.h2["Measure, score, review, decision, goal (EP 1 and 2)"],
+        table(Table("By client and score", head, rows)),
+    ]
+    return page("Evidence for CTS.03.01.09", sections)
+
+
+def _percent(share: Decimal) -> str:
+    return f"{100 * share:.1f} %"
