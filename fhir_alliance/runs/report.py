@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import orjson
@@ -14,6 +14,7 @@ import orjson
 from fhir_alliance.core.consent import decide
 from fhir_alliance.core.consent_request import Action, DataLevel, Datum, Recipient, Request
 from fhir_alliance.core.consent_request import Role as ConsentRole
+from fhir_alliance.core.labels import NOT_TO_SUPERVISOR
 from fhir_alliance.core.measures.audience import Audience, Role, audience_of
 from fhir_alliance.core.measures.bad_input import set_right
 from fhir_alliance.core.measures.calendar import Days
@@ -143,7 +144,8 @@ def make_report(
     found: list[tuple[Member, ...]] = []
     wish, digest = _wish(order), sha256()
     clinics: set[str] = set()
-    for number, record in enumerate(store.people(KINDS), start=1):
+    for number, whole in enumerate(store.people(KINDS), start=1):
+        record = for_reader(whole, order.audience)
         digest.update(_bytes(record))
         reason = withheld(record, wish, policy, store.base)
         if reason:
@@ -210,6 +212,19 @@ def _request(subject: str, wish: Wish, policy: Policy) -> Request:
     bars = policy.boundaries.bars(recipient, subject, reader.purpose)
     action = Action.DISCLOSE if wish.audience.role is Role.INSURER else Action.USE
     return Request(subject, action, recipient, reader.purpose, datum, bars)
+
+
+def for_reader(record: PersonRecord, audience: Audience) -> PersonRecord:
+    """Return the record without what the client keeps from this reader; quality and insurers are told counts only."""
+    if audience.role is not Role.SUPERVISOR:
+        return record
+    return record._replace(resources=[r for r in record.resources if NOT_TO_SUPERVISOR not in _labels(r)])
+
+
+def _labels(resource: Mapping[str, Any]) -> set[str]:
+    meta = resource.get("meta")
+    found = meta.get("security") if isinstance(meta, dict) else None
+    return {str(c.get("code")) for c in found if isinstance(c, dict)} if isinstance(found, list) else set()
 
 
 def read_person(

@@ -29,7 +29,7 @@ from fhir_alliance.fhir.person import KINDS
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.measures import code_sets_of
 from fhir_alliance.runs.policy import Policy
-from fhir_alliance.runs.report import ReportOrder, Wish, read_person, withheld
+from fhir_alliance.runs.report import ReportOrder, Wish, for_reader, read_person, withheld
 from fhir_alliance.runs.rule_cards import shipped_cards
 from fhir_alliance.stores.store import Store
 
@@ -49,7 +49,8 @@ class Office(NamedTuple):
     def people(self, period: Days, family: Family) -> Iterator[tuple[Person, str]]:
         """Yield all people as of the period's end, and why consent keeps one from a supervisor, or ""."""
         wish = Wish(Audience(Role.SUPERVISOR), frozenset(), family, self.now)
-        for record in self.store.people(KINDS):
+        for whole in self.store.people(KINDS):
+            record = for_reader(whole, wish.audience)
             reason = withheld(record, wish, self.policy, self.store.base)
             yield read_person(record, self.catalog.instruments, period, period.last, self.store.base), reason
 
