@@ -6,7 +6,7 @@ that a Consent keeps from treatment is told by name and reason, and is not shown
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -14,12 +14,13 @@ import msgspec
 from fhir_alliance.core.audit import Access, Action, Ground
 from fhir_alliance.core.consent import Datum
 from fhir_alliance.core.course import ClientCourse, Kept, StatedGoal, courses_of, findings_of, is_dated
-from fhir_alliance.core.model import Instrument, Review, Score
+from fhir_alliance.core.model import Review, Score
 from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.identifiers import local
-from fhir_alliance.fhir.observation import panel_codes
+from fhir_alliance.fhir.observation import datum_of
 from fhir_alliance.fhir.session import mode_of
 from fhir_alliance.fhir.stated_goal import name_of, read_goal
+from fhir_alliance.fhir.stored_datum import datum_of_stored
 from fhir_alliance.runs.audit import Tell, untold
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.policy import Policy
@@ -45,18 +46,42 @@ def show(
     if not subject.startswith("Patient/"):
         raise _nobody()
     viewer = Viewer(subject, consents_of(store, {subject}).get(subject, ()), policy.consent, now)
-    if reasons := viewer.objections(Datum.of(())):
-        tell([_shown(viewer, reasons)])
-        return ClientCourse(subject, "", now, kept=(Kept("everything", reasons),), all_kept=True)
     desk = Desk(catalog, policy)
     learn(desk, store)
     record = Record(store, {subject}, desk.instruments)
     patient = next(iter(store.named("Patient", {subject})), None)
     if patient is None and not (record.observations or record.tasks or record.goals(subject)):
         raise _nobody()
-    course = _filled(ClientCourse(subject, name_of(patient or {}), now), record, viewer, desk)
+    objections = _objections(record, desk, viewer, store.base)
+    seen = [score for score in record.history if not objections[score.key]]
+    reasons = viewer.objections(Datum.of(()))
+    if reasons and not seen:
+        tell([_shown(viewer, reasons)])
+        return ClientCourse(subject, "", now, kept=(Kept("everything", reasons),), all_kept=True)
     tell([_shown(viewer)])  # before anybody sees it
-    return course
+    course = ClientCourse(subject, name_of(patient or {}), now, kept=tuple(_kept(record.history, objections, desk)))
+    return _filled(course, record, viewer, desk, seen)
+
+
+def _objections(record: Record, desk: Desk, viewer: Viewer, base: str) -> dict[str, tuple[str, ...]]:
+    """Return, by a score's key, why it may not be seen; each is asked about, for a client may keep a single form."""
+    data = {name: datum_of(instrument) for name, instrument in desk.instruments.items()}
+    return {
+        score.key: viewer.objections(
+            datum_of_stored(record.observations[score.key], score, data[score.instrument], base)
+        )
+        for score in record.history
+    }
+
+
+def _kept(history: Sequence[Score], objections: Mapping[str, tuple[str, ...]], desk: Desk) -> Iterator[Kept]:
+    """Yield the instruments of which scores may not be seen: how many, where it is not all, and the reasons."""
+    for name in sorted({score.instrument for score in history if objections[score.key]}):
+        keys = [score.key for score in history if score.instrument == name]
+        hidden = [key for key in keys if objections[key]]
+        part = "" if len(hidden) == len(keys) else f", {len(hidden)} of {len(keys)} scores"
+        reasons = dict.fromkeys(reason for key in hidden for reason in objections[key])
+        yield Kept(f"{desk.instruments[name].title}{part}", tuple(reasons))
 
 
 def _shown(viewer: Viewer, reasons: tuple[str, ...] = ()) -> Access:
@@ -72,36 +97,32 @@ def _nobody() -> StopRun:
     return StopRun("FA140", "the store has no such client.", "Name a Patient by its id, as in: show client-01")
 
 
-def _filled(shown: ClientCourse, record: Record, viewer: Viewer, desk: Desk) -> ClientCourse:
-    """Return the course with all that the gate lets through, and with what it keeps."""
-    history = [score for score in record.history if score.subject == shown.subject]
-    kept = _kept_instruments(history, desk, viewer)
-    seen = [score for score in history if score.instrument not in kept]
+def _filled(shown: ClientCourse, record: Record, viewer: Viewer, desk: Desk, seen: Sequence[Score]) -> ClientCourse:
+    """Return the course with all that may be seen, and with what is kept besides scores."""
     modes = {key: mode_of(encounter) for key, encounter in record.sessions().items()}
     goals, why_no_goals = _goals(record, viewer)
-    reviews, why_no_reviews = _reviews(record, viewer, {score.key for score in seen} if kept else None)
-    titles = [Kept(desk.instruments[name].title, reasons) for name, reasons in sorted(kept.items())]
+    reviews, why_no_reviews = _reviews(record, viewer, _open_to_findings(record, desk, seen) if shown.kept else None)
     return msgspec.structs.replace(
         shown,
         courses=courses_of(seen, desk.instruments, modes),
         goals=goals,
         reviews=reviews,
         findings=findings_of(reviews, seen),
-        kept=(*titles, *why_no_goals, *why_no_reviews),
+        kept=(*shown.kept, *why_no_goals, *why_no_reviews),
         withdrawn=sum(score.withdrawn for score in seen),
         undated=sum(not is_dated(score) and not score.withdrawn for score in seen),
     )
 
 
-def _kept_instruments(history: Sequence[Score], desk: Desk, viewer: Viewer) -> dict[str, tuple[str, ...]]:
-    """Return the instruments whose scores may not be seen, each with the reasons."""
-    named = sorted({score.instrument for score in history if score.instrument in desk.instruments})
-    said = {name: viewer.objections(_datum(desk.instruments[name])) for name in named}
-    return {name: reasons for name, reasons in said.items() if reasons}
+def _open_to_findings(record: Record, desk: Desk, seen: Sequence[Score]) -> set[str]:
+    """Return the scores whose findings may be told, where some scores may not be seen.
 
-
-def _datum(instrument: Instrument) -> Datum:
-    return Datum.of(panel_codes(instrument))
+    A finding tells of earlier scores, of the other rater's and of other instruments beside its own: where one score
+    of a family is kept, no finding of that family is told.
+    """
+    keys = {score.key for score in seen}
+    kept = {desk.instruments[score.instrument].family for score in record.history if score.key not in keys}
+    return {score.key for score in seen if desk.instruments[score.instrument].family not in kept}
 
 
 def _goals(record: Record, viewer: Viewer) -> tuple[tuple[StatedGoal, ...], tuple[Kept, ...]]:
@@ -111,17 +132,17 @@ def _goals(record: Record, viewer: Viewer) -> tuple[tuple[StatedGoal, ...], tupl
     return tuple(sorted(goals, key=lambda goal: (str(goal.starts), goal.reference))), ()
 
 
-def _reviews(record: Record, viewer: Viewer, seen: set[str] | None) -> tuple[tuple[Review, ...], tuple[Kept, ...]]:
-    """Return the reviews. seen: the scores that may be seen, where some may not; then reviews rest on no others."""
+def _reviews(record: Record, viewer: Viewer, told: set[str] | None) -> tuple[tuple[Review, ...], tuple[Kept, ...]]:
+    """Return the reviews. told: where some scores are kept, those on which findings may be told."""
     if reasons := viewer.objections(Datum(frozenset({"Task"}), frozenset())):
         return (), (Kept(_REVIEWS, reasons),)
     reviews = [review for review in record.reviews if review.subject == viewer.subject]
-    if seen is not None:
-        reviews = [_resting_on(review, seen) for review in reviews]
+    if told is not None:
+        reviews = [_resting_on(review, told) for review in reviews]
     return tuple(sorted(reviews, key=lambda review: (review.opened, review.key))), ()
 
 
-def _resting_on(review: Review, seen: set[str]) -> Review:
+def _resting_on(review: Review, told: set[str]) -> Review:
     """Return a review with evidence on these scores only; its agenda was made from all of it and goes with the rest."""
-    left = tuple(e for e in review.evidence if not e.score_key or e.score_key in seen)
+    left = tuple(e for e in review.evidence if not e.score_key or e.score_key in told)
     return review if left == review.evidence else msgspec.structs.replace(review, evidence=left, agenda=())
