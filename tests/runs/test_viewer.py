@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import product
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,21 +14,26 @@ from fhir_alliance.runs.viewer import Viewer
 from fhir_alliance.testing import START, make_form
 
 FORM = make_form({"q1": 1})
-PHQ = ("http://loinc.org", "44249-1")
-TYPES = st.sampled_from(["permit", "deny", "", "odd"])
-PURPOSES = st.frozensets(st.sampled_from(["TREAT", "HPAYMT", "PurposeOfUse"]), max_size=2)
-CLASSES = st.frozensets(st.sampled_from(["Observation", "Goal"]), max_size=1)
-CODES = st.frozensets(st.sampled_from([PHQ, ("http://loinc.org", "69737-5")]), max_size=1)
-MOMENTS = st.sampled_from([None, START - timedelta(days=1), START + timedelta(days=1)])
-RULES = st.builds(
-    Provision, TYPES, MOMENTS, MOMENTS, PURPOSES, CLASSES, CODES, st.sampled_from([(), ("actor",)]), st.just(())
+PHQ, GAD = ("http://loinc.org", "44249-1"), ("http://loinc.org", "69737-5")
+MOMENTS = (None, START - timedelta(days=1), START + timedelta(days=1))
+PURPOSES = (frozenset[str](), frozenset({"TREAT"}), frozenset({"HPAYMT"}), frozenset({"PurposeOfUse"}))
+CLASSES = (frozenset[str](), frozenset({"Observation"}), frozenset({"Goal"}))
+CODES = (frozenset[tuple[str, str]](), frozenset({PHQ}), frozenset({GAD}))
+# Made once and picked from: to build each anew costs more than to judge it.
+RULES = [
+    Provision(type=kind, starts=starts, purposes=purposes, classes=classes, codes=codes, unevaluated=unread)
+    for kind, starts, purposes, classes, codes, unread in product(
+        ("permit", "deny", "", "odd"), MOMENTS, PURPOSES, CLASSES, CODES, ((), ("actor",))
+    )
+]
+ROOTS = st.tuples(st.sampled_from(["permit", "deny", ""]), st.lists(st.sampled_from(RULES), max_size=2)).map(
+    lambda made: Provision(type=made[0], provisions=tuple(made[1]))
 )
-ROOTS = st.builds(lambda root, inner: Provision(root.type, provisions=tuple(inner)), RULES, st.lists(RULES, max_size=2))
-CONSENTS = st.builds(
-    ConsentRecord, st.sampled_from(["Consent/1", "Consent/2"]), st.sampled_from([FORM.subject, "Patient/other"]),
-    st.sampled_from(["active", "inactive", "bad"]), st.sampled_from(["patient-privacy", "research", ""]), MOMENTS,
-    st.sampled_from(["permit", "deny", ""]), ROOTS, st.sampled_from(["", "cannot be read"]),
-)  # fmt: skip
+CONSENTS = st.tuples(
+    st.sampled_from(["Consent/1", "Consent/2"]), st.sampled_from([FORM.subject, "Patient/other"]),
+    st.sampled_from(["active", "inactive", "bad"]), st.sampled_from(["patient-privacy", "research", ""]),
+    st.sampled_from(MOMENTS), st.sampled_from(["permit", "deny", ""]), ROOTS, st.sampled_from(["", "cannot be read"]),
+).map(lambda made: ConsentRecord(*made))  # fmt: skip
 
 
 @given(st.lists(CONSENTS, max_size=3), st.booleans())
