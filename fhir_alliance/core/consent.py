@@ -47,6 +47,7 @@ __all__ = [
     "gate", "judge",
 ]  # fmt: skip
 
+_AGAINST = ((Verdict.DENY, "forbids it"), (Verdict.UNDECIDED, "cannot be evaluated"))
 _SHUT_TABLE = OPEN_TABLE.opt_in()
 CUSTODIAN: Final = Recipient(roles=frozenset({Role.CUSTODIAN}))
 
@@ -165,19 +166,21 @@ def _ground(request: Request, consents: Sequence[ConsentRecord], table: Table, n
     if stops:
         return _Ground(False, stops, row="stop")
     said = [(record.reference, judge(record, request, now)) for record in consents]
-    for bad, words in ((Verdict.DENY, "forbids it"), (Verdict.UNDECIDED, "cannot be evaluated")):
-        reasons = tuple(f"{name} {words}{_place(one)}" for name, one in said if one.verdict is bad)
-        if reasons:
-            return _Ground(False, reasons, row="consent")
+    verdicts = {one.verdict for _, one in said}
+    for bad, words in _AGAINST:
+        if bad in verdicts:
+            return _Ground(
+                False, tuple(f"{n} {words}{_place(one)}" for n, one in said if one.verdict is bad), (), "consent"
+            )
     row = table.row_for(request)
-    permits = [(name, one) for name, one in said if one.verdict is Verdict.PERMIT]
-    full = [(name, one) for name, one in permits if any(not row.lacking(grant.named) for grant in one.grants)]
-    if full:
-        reasons = tuple(f"{name} permits it{_place(one)}" for name, one in full)
-        return _Ground(True, reasons, tuple(name for name, _ in full), row.id)
+    if Verdict.PERMIT in verdicts:
+        full = [(name, one) for name, one in said if any(not row.lacking(grant.named) for grant in one.grants)]
+        if full:
+            reasons = tuple([f"{name} permits it{_place(one)}" for name, one in full])
+            return _Ground(True, reasons, tuple([name for name, _ in full]), row.id)
     if not row.permit and row.says == OPT_IN and not consents:
         return _Ground(False, ("No consent is on record, and the site asks for one.",), row=row.id)
-    too_general = (_too_general(name, one, row) for name, one in permits)
+    too_general = (_too_general(name, one, row) for name, one in said if one.verdict is Verdict.PERMIT)
     silent = (f"{name} {one.why or 'does not speak to it'}." for name, one in said if one.verdict is Verdict.SILENT)
     return _Ground(row.permit, (row.says, *too_general, *silent), row=row.id)
 

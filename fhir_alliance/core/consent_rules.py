@@ -28,6 +28,8 @@ _RECEIVES = frozenset({"", "IRCP", "PRCP", "TRC", "GRANTEE"})
 _SENSITIVE = {"ETHUD": "ETH", "OPIOIDUD": "ETH", "SUD": "ETH", "PSYTHPN": "PSY"}
 _PERSONS = frozenset({"Practitioner", "PractitionerRole", "Patient", "RelatedPerson", "Device", "Organization"})
 
+_TYPES, _ROOT_TYPES = frozenset({"permit", "deny"}), frozenset({"permit", "deny", ""})
+
 _NO, _MAYBE, _YES = 0, 1, 2
 
 
@@ -125,22 +127,23 @@ def judge(record: ConsentRecord, request: Request, now: datetime) -> Said:
         return Said(Verdict.SILENT, "was given later")
     if not _in_force(record.root, now):
         return Said(Verdict.SILENT, "is not in force at this time")
-    return _evaluate(record.root, record.base, {}, request, now, "")
+    return _evaluate(record.root, record.base, {}, request, now, ())
 
 
 def _evaluate(
-    rule: Provision, inherited: str, above: dict[str, int], request: Request, now: datetime, path: str
+    rule: Provision, inherited: str, above: dict[str, int], request: Request, now: datetime, path: tuple[int, ...]
 ) -> Said:
     """Return the decision of a rule and its exceptions: a deny among them wins, then a permit, then the rule itself.
 
-    inherited: the type of the rule above.  above: how its element kinds fit.
+    inherited: the type of the rule above.  above: how its element kinds fit.  path: its number on each level.
     """
-    depth = path.count(".") + 1 if path else 0
-    if depth > MAX_DEPTH or rule.type not in (("permit", "deny") if depth else ("permit", "deny", "")):
-        return Said(Verdict.UNDECIDED, path)  # R4 requires a type in every nested rule
+    if len(path) > MAX_DEPTH or rule.type not in (_TYPES if path else _ROOT_TYPES):
+        return Said(Verdict.UNDECIDED, _place(path))  # R4 requires a type in every nested rule
     own = rule.type or inherited
     stated = _fits(rule, request, now, own == "deny")
-    fits = above | stated
+    if not rule.provisions and _NO in stated.values():
+        return _NOTHING
+    fits = above | stated if above else stated
     if "period" in above and "period" in stated:
         fits["period"] = min(above["period"], stated["period"])  # an exception never outlives its rule
     lifts = own == "permit" and inherited == "deny"  # what it lifts is known by the deny itself
@@ -148,7 +151,7 @@ def _evaluate(
     grants: tuple[Grant, ...] = ()
     undecided = None
     for number, child in enumerate(rule.provisions, 1):
-        said = _evaluate(child, own, fits, request, now, f"{path}.{number}" if path else f"{number}")
+        said = _evaluate(child, own, fits, request, now, (*path, number))
         if said.verdict is Verdict.DENY:
             return said
         if said.verdict is Verdict.UNDECIDED:
@@ -159,10 +162,15 @@ def _evaluate(
     if grants:
         return Said(Verdict.PERMIT, grants[0].path, grants) if own == "permit" or fit == _YES else _NOTHING
     if own == "deny":
-        return Said(Verdict.DENY, path) if fit != _NO else _NOTHING
+        return Said(Verdict.DENY, _place(path)) if fit != _NO else _NOTHING
     if own == "permit" and fit == _YES:
-        return Said(Verdict.PERMIT, path, (Grant(path, frozenset(kind for kind, how in fits.items() if how == _YES)),))
+        place = _place(path)  # every kind fits, so every one is named
+        return Said(Verdict.PERMIT, place, (Grant(place, frozenset(fits)),))
     return _NOTHING
+
+
+def _place(path: tuple[int, ...]) -> str:
+    return ".".join(map(str, path))
 
 
 def _fits(rule: Provision, request: Request, now: datetime, forbids: bool) -> dict[str, int]:

@@ -81,6 +81,8 @@ class Row(msgspec.Struct, frozen=True):
 
     def lacking(self, named: frozenset[str]) -> tuple[str, ...]:
         """Return what a permit that names these kinds leaves unsaid, in words."""
+        if not self.needs:
+            return ()
         return tuple(_IN_WORDS[need] for need in Need if need in self.needs and _SAID_BY[need].isdisjoint(named))
 
 
@@ -96,7 +98,10 @@ class Table(msgspec.Struct, frozen=True):
 
     def row_for(self, request: Request) -> Row:
         """Return the first row that fits; where none does, one that denies."""
-        return next((row for row in self.rows if row.fits(request)), _LAST)
+        for row in self.rows:
+            if row.fits(request):
+                return row
+        return _LAST
 
     def opt_in(self) -> Table:
         """Return the table of a site that writes no score without a Consent: its record rows deny."""
