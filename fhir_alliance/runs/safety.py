@@ -112,7 +112,7 @@ class SafetyPath:
 
         What still waited for such a form waits no longer; nor does what stands there, though no answer said so.
         """
-        gone = {withdrawal.reference for withdrawal in withdrawals}
+        gone = {withdrawal.reference for withdrawal in withdrawals} - {""}  # what has no name names no other
         self._pending = {
             key: concern
             for key, concern in self._pending.items()

@@ -362,3 +362,13 @@ def test_a_form_of_nobody_is_told(clinic: Clinic, points: list[int | None], coun
     [parked] = done.parked
     assert parked.code == "FA206"
     assert ("clinician's look" in parked.reason) == bool(count)
+
+
+def test_a_withdrawn_form_without_an_id_ends_no_other(clinic: Clinic) -> None:
+    """Where forms have no id, the withdrawal of one leaves the review of another as it is."""
+    nameless = form(RAISED, id=None)
+    clinic.load(nameless)
+    clinic.sync()
+    clinic.load(nameless, form(LOW, id=None, status="entered-in-error"))
+    clinic.sync()
+    assert [task["status"] for task in clinic.tasks()] == ["requested"]
