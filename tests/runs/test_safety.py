@@ -317,7 +317,7 @@ def test_a_folder_that_cannot_be_written_leaves_it_in_the_outbox(clinic: Clinic)
 def test_an_error_of_our_own_loses_nothing(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever breaks in scoring, the review of a form that was read stands in the record."""
     clinic.load(form(RAISED))
-    monkeypatch.setattr("fhir_alliance.runs.sync.gate_all", None)  # a defect
+    monkeypatch.setattr("fhir_alliance.runs.sync.Record", None)  # a defect
     with pytest.raises(TypeError):
         clinic.sync()
     assert (len(clinic.tasks()), clinic.waiting()) == (1, [])
@@ -331,7 +331,7 @@ def test_a_person_who_stops_the_run_loses_nothing(clinic: Clinic, monkeypatch: p
 
     clinic.load(form(RAISED))
     with monkeypatch.context() as patch:
-        patch.setattr("fhir_alliance.runs.sync.gate_all", interrupted)
+        patch.setattr("fhir_alliance.runs.sync.Record", interrupted)
         with pytest.raises(KeyboardInterrupt):
             clinic.sync()
     assert (clinic.tasks(), len(clinic.waiting())) == ([], 1)
