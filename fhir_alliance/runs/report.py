@@ -14,7 +14,7 @@ import orjson
 from fhir_alliance.core.consent import decide
 from fhir_alliance.core.consent_request import Action, DataLevel, Datum, Recipient, Request
 from fhir_alliance.core.consent_request import Role as ConsentRole
-from fhir_alliance.core.labels import NOT_TO_SUPERVISOR
+from fhir_alliance.core.labels import NOT_TO_SUPERVISOR, is_kept_from
 from fhir_alliance.core.measures.audience import Audience, Role, audience_of
 from fhir_alliance.core.measures.bad_input import set_right
 from fhir_alliance.core.measures.calendar import Days
@@ -218,7 +218,7 @@ def for_reader(record: PersonRecord, audience: Audience) -> PersonRecord:
     """Return the record without what the client keeps from this reader; quality and insurers are told counts only."""
     if audience.role is not Role.SUPERVISOR:
         return record
-    return record._replace(resources=[r for r in record.resources if NOT_TO_SUPERVISOR not in _labels(r)])
+    return record._replace(resources=[r for r in record.resources if not is_kept_from(_labels(r), NOT_TO_SUPERVISOR)])
 
 
 def _labels(resource: Mapping[str, Any]) -> set[str]:

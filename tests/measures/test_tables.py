@@ -21,7 +21,7 @@ from fhir_alliance.runs.measures import load_measures
 from fhir_alliance.runs.rule_cards import shipped_cards
 from tests.measures.clients import Client, clients_of, value_sets_for
 
-MEASURES = {m.id: m for m in load_measures().values() if (Path(__file__).parent / f"{m.id}.toml").is_file()}
+MEASURES = load_measures()
 CLIENTS = [(m, client) for m in MEASURES.values() for client in clients_of(m)]
 INSTRUMENTS = load_catalog().instruments
 BOOK = Rulebook(INSTRUMENTS, shipped_cards())
