@@ -78,6 +78,14 @@ class ResearchPass(msgspec.Struct, frozen=True):
     at: datetime
 
 
+class DisclosurePass(msgspec.Struct, frozen=True):
+    """One client's scores may be given to somebody, with all that has to travel along."""
+
+    request: Request
+    decision: Decision
+    at: datetime
+
+
 class CommunicationPass(msgspec.Struct, frozen=True):
     """A message about a client may be sent to one recipient."""
 
@@ -94,8 +102,12 @@ class DocumentPass(msgspec.Struct, frozen=True):
     at: datetime
 
 
-Pass: TypeAlias = ViewPass | QualityPass | InsurerPass | ResearchPass | CommunicationPass | DocumentPass
-_Pass = TypeVar("_Pass", ViewPass, QualityPass, InsurerPass, ResearchPass, CommunicationPass, DocumentPass)
+Pass: TypeAlias = (
+    ViewPass | QualityPass | InsurerPass | ResearchPass | DisclosurePass | CommunicationPass | DocumentPass
+)
+_Pass = TypeVar(
+    "_Pass", ViewPass, QualityPass, InsurerPass, ResearchPass, DisclosurePass, CommunicationPass, DocumentPass
+)
 
 
 def items_to_record(
@@ -132,6 +144,11 @@ def to_insurer(request: Request, grounds: Grounds) -> InsurerPass | Refused:
 def to_research(request: Request, grounds: Grounds) -> ResearchPass | Refused:
     """Return whether data may go into a research extract."""
     return _asked(ResearchPass, request, grounds, covers("HRESCH", request.purpose))
+
+
+def to_somebody(request: Request, grounds: Grounds) -> DisclosurePass | Refused:
+    """Return whether one client's scores may be given to the recipient; answers and text are not given in this way."""
+    return _asked(DisclosurePass, request, grounds, request.datum.level is DataLevel.SCORE)
 
 
 def to_message(request: Request, grounds: Grounds) -> CommunicationPass | Refused:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from fhir_alliance.core.ways_out import DisclosurePass
 from fhir_alliance.fhir.elements import instant
 from fhir_alliance.fhir.labels import bundle_meta, subsetted
 
@@ -16,14 +17,21 @@ _INNER: Final = (
 )  # fmt: skip
 
 
+class Given(NamedTuple):
+    """Scores that go to somebody, and what lets them go."""
+
+    passed: DisclosurePass
+    scores: Sequence[Mapping[str, Any]]
+
+
 def disclosure_bundle(
-    scores: Sequence[Mapping[str, Any]], consents: Sequence[Mapping[str, Any]], *, left_out: bool, now: datetime
+    given: Sequence[Given], consents: Sequence[Mapping[str, Any]], *, left_out: bool, now: datetime
 ) -> dict[str, Any]:
     """Return a collection of scores and the Consents behind them.
 
     left_out: whether the recipient does not get everything; then the Bundle says REDACTED.
     """
-    parts = [least(score) for score in scores]
+    parts = [least(score) for group in given for score in group.scores]
     return {
         "resourceType": "Bundle",
         "meta": bundle_meta(parts, left_out=left_out),

@@ -12,12 +12,12 @@ import msgspec
 import orjson
 
 from fhir_alliance.core.audit import Access, Action, Ground
-from fhir_alliance.core.consent import decide
 from fhir_alliance.core.disclosure import Disclosure, Judged, ceiling_of, scope_text
 from fhir_alliance.core.labels import may_carry
 from fhir_alliance.core.model import Instrument, NoValue
+from fhir_alliance.core.ways_out import DisclosurePass, Grounds, to_somebody
 from fhir_alliance.errors import ConsentRefuses, StopRun
-from fhir_alliance.fhir.disclosure import disclosure_bundle
+from fhir_alliance.fhir.disclosure import Given, disclosure_bundle
 from fhir_alliance.fhir.elements import instant, is_shaped
 from fhir_alliance.fhir.identifiers import local
 from fhir_alliance.fhir.labels import labels_of
@@ -93,20 +93,21 @@ def _scores(store: Store, catalog: Catalog, policy: Policy, subject: str, instru
 
 def _decided(
     found: Sequence[_Found], store: Store, policy: Policy, question: Question, now: datetime
-) -> tuple[Disclosure, list[Mapping[str, Any]]]:
+) -> tuple[Disclosure, list[Given]]:
     """Return the decision about each group, and the scores that may go."""
     requests = [(group, _request(group, store, policy, question)) for group in found]
     consents = consents_of(store, {question.patient}).get(question.patient, ())
-    given, withheld, kept, silenced = [], [], list[Mapping[str, Any]](), 0
+    grounds = Grounds(consents, policy.consent.defaults, now)
+    given, withheld, kept, silenced = [], [], list[Given](), 0
     for group, request in requests:
-        decision = decide(request, consents, policy.consent.defaults, now)
+        answer = to_somebody(request, grounds)
         names = tuple(f"Observation/{score.get('id')}" for score in group.scores)
-        judged = Judged(group.instrument.title, group.labels, names, decision)
-        if not decision.permitted:
+        judged = Judged(group.instrument.title, group.labels, names, answer.decision)
+        if not isinstance(answer, DisclosurePass):
             withheld.append(judged)
         elif may_carry(group.labels, ceiling_of(judged)):
             given.append(judged)
-            kept += group.scores
+            kept.append(Given(answer, group.scores))
         else:
             silenced += len(names)
     parties = (question.patient, question.recipient, question.purpose)

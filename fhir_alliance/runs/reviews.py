@@ -11,7 +11,7 @@ import msgspec
 from fhir_alliance.core.achievement import propose, with_proposals
 from fhir_alliance.core.agenda import Agenda
 from fhir_alliance.core.model import Cleared, Finding, Proposal, Rater, Response, Review, ReviewKind, Score, Write
-from fhir_alliance.core.reviews import Found, plan_goal_reviews
+from fhir_alliance.core.reviews import Found, Setting, plan_goal_reviews
 from fhir_alliance.core.rules import evaluate, judged, regular_review
 from fhir_alliance.core.rules.chart import Chart
 from fhir_alliance.core.rules.series import series_of
@@ -43,7 +43,7 @@ def review_tasks(news: News, record: Record, desk: Desk, now: datetime, summary:
     findings = evaluate(charts, book, now, since)
     looked_for = judged(charts, book, now, since, record.reviews)
     latest = {form.form.subject: form.form for form in news.cleared}
-    settings = record.settings({subject: form.encounter for subject, form in latest.items()})
+    settings = _owned(record.settings({subject: form.encounter for subject, form in latest.items()}), desk)
     groups = {subject: form.key for subject, form in latest.items()}
     seen = Found(findings, looked_for)
     writes = finding_writes(charts, book, seen, record, groups) if desk.policy.with_findings else []
@@ -62,6 +62,15 @@ def review_tasks(news: News, record: Record, desk: Desk, now: datetime, summary:
             writes.append(_task(review, latest.get(subject), record, now))
         summary.standing |= {r.key for r in reviews if r.kind is ReviewKind.GOAL} - {write.value for write in writes}
     return writes
+
+
+def _owned(settings: dict[str, Setting], desk: Desk) -> dict[str, Setting]:
+    """Return the settings without owners whom the site keeps from the client's data: a Task would show it to them."""
+    keeps_out = desk.policy.boundaries.is_excluded
+    return {
+        subject: msgspec.structs.replace(setting, owner="") if keeps_out(setting.owner, subject) else setting
+        for subject, setting in settings.items()
+    }
 
 
 def _counts(finding: Finding) -> bool:

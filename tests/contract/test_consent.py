@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from fhir_alliance.core.boundaries import Boundaries, Exclusion, Reason
 from fhir_alliance.core.consent_table import OPEN_TABLE
 from fhir_alliance.errors import ConsentUnreachable, Exit
 from fhir_alliance.runs.catalog import load_catalog
@@ -216,6 +217,15 @@ def test_no_review_reveals_what_is_kept_from_the_therapist(site: Site, choice: s
     assert len(clinic.tasks(site, "goal-review")) == reviews
     kept = [o["id"] for o in site.all("Observation") if "withheld-from-therapist" in labels(o)]
     assert not [name for name in kept if name in told]
+
+
+def test_no_review_goes_to_somebody_who_is_kept_out(site: Site) -> None:
+    """A therapist whom the site keeps from the client's data owns no review of the client; the review still stands."""
+    kept_out = Boundaries(exclusions=(Exclusion("Practitioner/lea", ANNA, Reason.CONFLICT_OF_INTEREST),))
+    site.load(*clinic.people(), clinic.form("a1", MILD, "01-05"), clinic.form("a2", SEVERE, "01-12"))
+    site.sync(Policy(boundaries=kept_out))
+    [task] = clinic.tasks(site, "goal-review")
+    assert "owner" not in task
 
 
 def test_the_plainest_table_shuts_what_the_shipped_one_shuts() -> None:

@@ -28,6 +28,7 @@ from fhir_alliance.core.ways_out import (
     to_message,
     to_quality,
     to_research,
+    to_somebody,
     to_supervisor,
     to_treating,
 )
@@ -68,6 +69,7 @@ WAYS: list[tuple[Callable[..., Any], Request, tuple[ConsentRecord, ...]]] = [
     (to_quality, request("Practitioner/ida", Role.QUALITY, "HQUALIMP", COUNTS), ()),
     (to_insurer, request("Organization/i", Role.PAYER, "HPAYMT"), (consent(INSURER),)),
     (to_research, request("Organization/u", Role.RESEARCH, "HRESCH"), (consent(RESEARCH),)),
+    (to_somebody, request("Practitioner/tom", Role.TREATING, "TREAT"), ()),
     (to_message, request("Practitioner/tom", Role.TREATING, "TREAT"), ()),
     (to_document, request("Practitioner/tom", Role.TREATING, "TREAT"), ()),
 ]
@@ -95,6 +97,7 @@ def test_a_way_out_opens_by_consent_and_shuts_by_a_denial(way: Any) -> None:
         (to_quality, request("Practitioner/tom", Role.TREATING, "TREAT", COUNTS)),
         (to_insurer, request("Practitioner/tom", Role.TREATING, "TREAT")),
         (to_research, request("Practitioner/tom", Role.TREATING, "TREAT")),
+        (to_somebody, request("Practitioner/tom", Role.TREATING, "TREAT", DATUM.at(DataLevel.ITEM))),
     ],
 )
 def test_no_way_out_is_taken_for_another(ask: Callable[..., Any], wanted: Request) -> None:
@@ -144,8 +147,10 @@ def test_the_minimum_of_a_score_holds_no_more_than_it_must() -> None:
 
 # ------------------------------------------------------------------ the code is walked
 
-PASSES = {"Cleared", "ItemsPass", "ViewPass", "QualityPass", "InsurerPass", "ResearchPass", "CommunicationPass",
-          "DocumentPass"}  # fmt: skip
+PASSES = {
+    "Cleared", "ItemsPass", "ViewPass", "QualityPass", "InsurerPass", "ResearchPass", "DisclosurePass",
+    "CommunicationPass", "DocumentPass",
+}  # fmt: skip
 # Resources that carry a client's data out of the forms; whoever builds one takes a pass.
 GUARDED = {"Observation", "Communication", "DocumentReference", "DiagnosticReport", "RiskAssessment", "Bundle"}
 # What builds one without a pass, and why it may.
