@@ -31,8 +31,10 @@ def history(count: int) -> list[Score]:
     found = []
     for number in range(count):
         name, scale = SCALES[number % len(SCALES)]
-        value = number * 7 % 4 + (1 if name.startswith("alliance") else 5)
-        when = FIRST + timedelta(weeks=number // len(SCALES))
+        turn = number * 7 % 5  # now and then a little up or down
+        value = (4 + (turn > 3)) if name.startswith("alliance") else 14 + turn - number // 20
+        day = min(number % len(SCALES), 2)  # each form has its day; both scales of the check-in are of one form
+        when = FIRST + timedelta(weeks=number // len(SCALES), days=day)
         instrument = catalog.find(name)
         found.append(
             Score(

@@ -82,7 +82,7 @@ def _measuring(target: GoalTarget, goal: Pursued, course: Iterable[Series]) -> S
 def _on_target(target: GoalTarget, series: Series, today: date) -> tuple[Achievement, str]:
     last, aim = series.points[-1], f"the target is {_bounds(target)}"
     said = f"{series.scale.title} is {plain(last)}, {aim}"
-    if target.is_reached(_number(last)):
+    if target.is_reached(last):
         return Achievement.ACHIEVED, f"{said}: reached."
     if target.due is not None and target.due < today:
         return Achievement.NOT_ACHIEVED, f"{said} by {target.due:%d %B %Y}: not reached by then."
@@ -95,7 +95,7 @@ def _moved(series: Series) -> tuple[Achievement, str]:
     number = series.scale.change.reliable_change
     if number is None or len(series.points) < 2 or series.scale.higher_is is Direction.UNKNOWN:
         return Achievement.IN_PROGRESS, f"; the first score was {plain(series.points[0])}"
-    better = (series.points[-1] - series.points[0]) * sign(series.scale.higher_is)
+    better = Decimal(series.points[-1] - series.points[0]) * sign(series.scale.higher_is)
     status = Achievement.NO_CHANGE
     if abs(better) >= Decimal(number.value):
         status = Achievement.IMPROVING if better > 0 else Achievement.WORSENING
@@ -120,7 +120,7 @@ def _by_ratings(goal: Pursued, course: Iterable[Series], today: date) -> Proposa
     if series is None or series.scale.reached is None:
         return None
     last, line = series.points[-1], series.scale.reached.at
-    level = goal.levels.get(_number(last), "")
+    level = goal.levels.get(last, "")
     said = f"{series.scale.title} is {plain(last)}" + (f" ({level})" if level else "")
     due = min((target.due for target in goal.targets if target.due is not None), default=None)
     if last >= line:
@@ -138,7 +138,3 @@ def _bounds(target: GoalTarget) -> str:
         return plain(target.low) if same else f"{plain(target.low)} to {plain(target.high)}"
     sides = (("at least", target.low), ("at most", target.high), ("above", target.above), ("below", target.below))
     return " and ".join(f"{words} {plain(number)}" for words, number in sides if number is not None)
-
-
-def _number(points: Decimal) -> Number:
-    return int(points) if points == points.to_integral_value() else points

@@ -111,6 +111,18 @@ def change(pair: Pair, how: How) -> Change | NotComputable:
     return Change(kind, points, judged.errors, how.cutoff, f"{words} {kind.value.capitalize()}.")
 
 
+def class_of(pair: Pair, how: How) -> ChangeClass | NotComputable:
+    """Return the class alone, as `change` gives it: for those who compare many scores and tell few."""
+    if isinstance(pair.before, NoValue) or isinstance(pair.after, NoValue):
+        return NotComputable("One of the two scores has no value.")
+    before, after = Decimal(pair.before), Decimal(pair.after)
+    judged = _judged(before, after, how)
+    if isinstance(judged, NotComputable):
+        return judged
+    crossing = sides(before, after, how.cutoff, how.method, how.group) if how.cutoff else None
+    return crossing if isinstance(crossing, NotComputable) else _kind(judged, crossing)
+
+
 def basis(how: How) -> str:
     """Return by what a change was judged, in words: the method, its numbers, and what it needs."""
     if how.method is Method.PERCENTAGE and how.percent is not None:

@@ -15,6 +15,7 @@ import msgspec
 
 from fhir_alliance.core.labels import NOT_TO_SUPERVISOR, NOT_TO_THERAPIST
 from fhir_alliance.core.model import Answer, GoalItems, GoalRating, Instrument, Item, Missing, Number
+from fhir_alliance.core.points import whole as whole
 from fhir_alliance.errors import ParkItem
 from fhir_alliance.fhir.identifiers import LOINC, TERMS, WEIGHT_URLS, local
 from fhir_alliance.fhir.wire import PlainItem, WireAnswer, WireCoding, WireExtension, WireItem
@@ -411,13 +412,6 @@ def _number(answer: WireAnswer) -> Number | None:
     if exact is not None and exact.is_finite():
         return whole(exact)
     return None
-
-
-def whole(value: Decimal) -> Number:
-    """Return a decimal as an int where it is a whole number."""
-    if value.is_finite() and -1_000_000 < value < 1_000_000 and value == value.to_integral_value():
-        return int(value)
-    return value
 
 
 def _in_range(item: Item, value: Number, name: str) -> Number:

@@ -57,4 +57,4 @@ def _grounds(moment: Moment, finding: Finding) -> Grounds:
     scores = moment.series.scores[: moment.at + 1]
     if _CODES[finding.rule] == RUPTURE:
         return Grounds(moment.series.instrument, scores)
-    return Grounds(moment.series.instrument, (scores[0], scores[-1]), change.class_at(moment, moment.at))
+    return Grounds(moment.series.instrument, (scores[0], scores[-1]), change.change_of(moment))

@@ -25,7 +25,7 @@ from fhir_alliance.core.consent_table import OPEN_TABLE
 from fhir_alliance.core.model import Cleared, Finding, Instrument, Level, MissingRule, Response, Review, Score
 from fhir_alliance.core.reviews import Found, ReviewPolicy, Setting, plan_goal_reviews
 from fhir_alliance.core.rules import evaluate, judged
-from fhir_alliance.core.rules.change import class_at
+from fhir_alliance.core.rules.change import change_of
 from fhir_alliance.core.rules.page import Moment, Page
 from fhir_alliance.core.rules.series import series_of
 from fhir_alliance.core.safety_reviews import SafetyPolicy, cancel_withdrawn, plan_escalation, plan_safety_review
@@ -200,7 +200,7 @@ def findings() -> dict[str, bytes]:
     charts = make_charts([low, high])
     found = {f.rule: f for f in evaluate(charts, book, NOW, {ANNA: low.when})}
     moment = Moment(Page(charts[0], book), next(s for s in Page(charts[0], book).series), 1)
-    change = class_at(moment, 1)
+    change = change_of(moment)
     rupture = msgspec.structs.replace(found["reliable-deterioration"], rule="alliance-drop", sentence="Bond is 2.")
     return {
         "observation-reliable-change": finding_write(

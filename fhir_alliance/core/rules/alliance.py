@@ -6,16 +6,18 @@ are sessions enough, before that by a criterion; a drop smaller than measurement
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from fhir_alliance.core.cutoffs import plain, sign
 from fhir_alliance.core.keys import finding_key
 from fhir_alliance.core.model import Finding
+from fhir_alliance.core.points import whole
 from fhir_alliance.core.rules.agenda import AGENDA
 from fhir_alliance.core.rules.change import least_change
-from fhir_alliance.core.rules.page import Moment, Note
+from fhir_alliance.core.rules.page import Moment, Note, is_asked
 from fhir_alliance.core.rules.series import Series
 from fhir_alliance.core.rules.settings import RuleSettings
 
@@ -144,33 +146,67 @@ def is_overall(series: Series) -> bool:
     return series.scale.id == "total" or len(series.instrument.scales) == 1
 
 
-def stands(moment: Moment) -> list[Stand]:
-    """Return how each rating of a series stands; each looks only at those before it."""
+def stand_of(moment: Moment) -> Stand:
+    """Return how a rating stands; it looks only at those before it."""
+    return moment.page.kept(("stand", id(moment.series), moment.at), lambda: _stand(moment))
+
+
+def _stand(moment: Moment) -> Stand:
+    standing, since = _walked(moment)[moment.at]
+    until = since if standing in (Standing.OPEN, Standing.REPAIRED) else moment.at
+    usual = None if standing is Standing.TOO_FEW else _usual(moment.series, until, moment.page.settings)
+    fall = sign(moment.series.scale.higher_is) * (usual.centre - moment.points) if usual else Decimal(0)
+    return Stand(standing, usual, fall, since)
+
+
+_TOO_FEW: Final = (Standing.TOO_FEW, -1)
+_STEADY: Final = (Standing.STEADY, -1)
+
+
+def _walked(moment: Moment) -> list[tuple[Standing, int]]:
     return moment.page.kept(("stands", id(moment.series)), lambda: _walk(moment))
 
 
-def _walk(moment: Moment) -> list[Stand]:
+def _walk(moment: Moment) -> list[tuple[Standing, int]]:
+    """Return how each rating stands, and where the rupture that it belongs to or ends began.
+
+    Most ratings lie nearer to the mean than the least step; that is told from sums alone, without a division.
+    """
     series, settings = moment.series, moment.page.settings
-    toward = sign(series.scale.higher_is)
-    known = least_change(moment)
-    least = known if known is not None else Decimal(str(settings.least_step)) * series.point_step
-    found: list[Stand] = []
-    ruptured: Usual | None = None
-    since = -1
+    toward, least, needed = sign(series.scale.higher_is), whole(_least_fall(moment)), _sessions_needed(settings)
+    found: list[tuple[Standing, int]] = []
+    sums, since, ruptured = series.sums, -1, None
     for at, points in enumerate(series.points):
-        usual = ruptured or _usual(series, at, settings)
-        if usual is None:
-            found.append(Stand(Standing.TOO_FEW, None))
+        if ruptured is None and at < needed:
+            found.append(_TOO_FEW)
             continue
-        fall = toward * (usual.centre - points)
-        is_low = fall > usual.margin and fall >= least
+        if ruptured is None and toward * (sums[at] - at * points) < at * least:
+            found.append(_STEADY)
+            continue
         if ruptured is not None:
-            standing = Standing.OPEN if is_low else Standing.REPAIRED
+            fall = toward * (ruptured.centre - points)
+            standing = Standing.OPEN if fall > ruptured.margin and fall >= least else Standing.REPAIRED
         else:
-            standing, since = (Standing.DROPPED, at) if is_low else (Standing.STEADY, -1)
-        found.append(Stand(standing, usual, fall, since))
-        ruptured = usual if is_low else None
+            usual = _usual(series, at, settings)
+            is_low = usual is not None and toward * (usual.centre - points) > usual.margin
+            standing, since, ruptured = (Standing.DROPPED, at, usual) if is_low else (Standing.STEADY, -1, None)
+        found.append((standing, since))
+        if standing is Standing.REPAIRED:
+            since, ruptured = -1, None
     return found
+
+
+def _least_fall(moment: Moment) -> Decimal:
+    """Return the smallest drop that counts, in points: the reliable change where it is known, else the least step."""
+    known = least_change(moment)
+    return known if known is not None else Decimal(str(moment.page.settings.least_step)) * moment.series.point_step
+
+
+def _sessions_needed(settings: RuleSettings) -> float:
+    """Return how many earlier sessions there have to be for the first of the two rules to judge; infinite for none."""
+    by_chart = settings.chart_sessions if CHART not in settings.off and settings.chart_sessions >= 2 else math.inf
+    by_criterion = max(2, settings.sessions_before) if DROP not in settings.off else math.inf
+    return min(by_chart, by_criterion)
 
 
 def _usual(series: Series, at: int, settings: RuleSettings) -> Usual | None:
@@ -198,16 +234,16 @@ def _noted(moment: Moment, note: Note) -> Stand | None:
     note("a client's rating of the alliance, on a scale with a direction", moment.is_own_alliance)
     if not moment.is_own_alliance:
         return None
-    stand = stands(moment)[moment.at]
+    if not is_asked(note) and _walked(moment)[moment.at] in (_TOO_FEW, _STEADY):
+        return None
+    stand = stand_of(moment)
     if stand.usual is not None:
         note("judged by", stand.usual.rule)
         note("sessions that it rests on", stand.usual.sessions)
         note("their mean", stand.usual.centre)
         note("allowed distance from it", stand.usual.margin)
         note("distance of this rating toward worse", stand.fall)
-    known = least_change(moment)
-    least = known if known is not None else Decimal(str(moment.page.settings.least_step)) * moment.series.point_step
-    note("least distance that counts", least)
+    note("least distance that counts", _least_fall(moment))
     note("so the rating is", stand.standing)
     return stand
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from fhir_alliance.core.model import Finding, Review, ReviewKind, ReviewStatus
 from fhir_alliance.core.rules.agenda import AGENDA
-from fhir_alliance.core.rules.alliance import Standing, is_overall, stands
+from fhir_alliance.core.rules.alliance import Standing, is_overall, stand_of
 from fhir_alliance.core.rules.page import Moment, Note, Page
 
 MISSED = "missed-measures"
@@ -18,8 +18,8 @@ REGULAR = "regular-review"
 def missed_measures(page: Page, now: datetime, note: Note) -> Finding | None:
     """Return a finding when so many sessions were held since the client's last form."""
     needed = page.settings.missed_sessions
-    forms = _forms(page)
-    if needed < 1 or not forms:
+    forms = _forms(page) if needed > 0 else ()
+    if not forms:
         note("sessions without a form that are asked for (0 is off)", needed)
         return None
     last = max(forms)
@@ -35,8 +35,9 @@ def missed_measures(page: Page, now: datetime, note: Note) -> Finding | None:
 def drop_out_signs(page: Page, now: datetime, note: Note) -> Finding | None:
     """Return a finding when there was neither session nor form for so many days; it says where the alliance stood."""
     needed = page.settings.silent_days
-    seen = [*_forms(page), *(s.when for s in page.chart.sessions if s.is_held and s.when <= now)]
-    if needed < 1 or not seen:
+    sessions = [s.when for s in page.chart.sessions if s.is_held and s.when <= now] if needed > 0 else []
+    seen = [*_forms(page), *sessions] if needed > 0 else []
+    if not seen:
         note("days without session or form that are asked for (0 is off)", needed)
         return None
     last = max(seen)
@@ -82,5 +83,5 @@ def _is_strained(page: Page) -> bool:
     for series in page.series:
         last = Moment(page, series, len(series.scores) - 1)
         if last.is_own_alliance and is_overall(series):
-            return stands(last)[-1].standing in (Standing.DROPPED, Standing.OPEN)
+            return stand_of(last).standing in (Standing.DROPPED, Standing.OPEN)
     return False

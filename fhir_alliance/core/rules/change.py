@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from fhir_alliance.core.change import Change, ChangeClass, How, Pair, basis, change
+from fhir_alliance.core.change import Change, ChangeClass, How, Pair, basis, change, class_of
 from fhir_alliance.core.change_methods import Gap, NotComputable
 from fhir_alliance.core.change_methods import least_change as computed_change
 from fhir_alliance.core.change_settings import Asked, Published, settle
-from fhir_alliance.core.cutoffs import plain
+from fhir_alliance.core.cutoffs import plain, sign
 from fhir_alliance.core.model import Finding
 from fhir_alliance.core.rules.agenda import AGENDA
-from fhir_alliance.core.rules.page import Moment, Note
+from fhir_alliance.core.rules.page import Moment, Note, is_asked
 
 DETERIORATION = "reliable-deterioration"
 IMPROVEMENT = "reliable-improvement"
@@ -22,24 +22,24 @@ _BETTER = {ChangeClass.IMPROVED: 1, ChangeClass.RECOVERED: 2}
 
 def reliable_deterioration(moment: Moment, note: Note) -> Finding | None:
     """Return a finding when the client is newly worse than at first, beyond measurement error."""
-    now = _noted(moment, note)
-    if now is None or now.kind not in _WORSE:
+    now = _noted(moment, note, -1)
+    if now is None or now not in _WORSE:
         return None
     before = class_at(moment, moment.at - 1)
-    note("class at the score before", before.kind if before else "none")
-    if before is not None and before.kind in _WORSE:
+    note("class at the score before", before or "none")
+    if before is not None and before in _WORSE:
         return None
     return moment.finding(DETERIORATION, _words(moment, now), AGENDA["worse"])
 
 
 def reliable_improvement(moment: Moment, note: Note) -> Finding | None:
     """Return a finding when the client has newly improved or recovered, beyond measurement error."""
-    now = _noted(moment, note)
-    if now is None or now.kind not in _BETTER:
+    now = _noted(moment, note, 1)
+    if now is None or now not in _BETTER:
         return None
     before = class_at(moment, moment.at - 1)
-    note("class at the score before", before.kind if before else "none")
-    if before is not None and _BETTER.get(before.kind, 0) >= _BETTER[now.kind]:
+    note("class at the score before", before or "none")
+    if before is not None and _BETTER.get(before, 0) >= _BETTER[now]:
         return None
     return moment.finding(IMPROVEMENT, _words(moment, now), AGENDA["better"])
 
@@ -61,19 +61,28 @@ def least_change(moment: Moment) -> Decimal | None:
     return moment.page.kept(("least", id(moment.series)), lambda: _least(_how(moment)))
 
 
-def class_at(moment: Moment, at: int) -> Change | None:
-    """Return the change from the first score to one up to the moment; None at the first, or where it is not known."""
+def class_at(moment: Moment, at: int) -> ChangeClass | None:
+    """Return the class of the change from the first score to one up to the moment; None where there is none."""
     if at < 1 or not moment.is_outcome:
         return None
     return moment.page.kept(("class", id(moment.series), at), lambda: _class(moment, at))
 
 
-def _class(moment: Moment, at: int) -> Change | None:
+def change_of(moment: Moment) -> Change | None:
+    """Return the change from the first score to the moment's in full; None where there is none."""
+    how = _how(moment)
+    if class_at(moment, moment.at) is None or isinstance(how, NotComputable):
+        return None
+    found = change(Pair(moment.series.points[0], moment.points), how)
+    return None if isinstance(found, NotComputable) else found
+
+
+def _class(moment: Moment, at: int) -> ChangeClass | None:
     how = _how(moment)
     if isinstance(how, NotComputable) or _least(how) is None:
         return None
     points = moment.series.points
-    found = change(Pair(points[0], points[at]), how)
+    found = class_of(Pair(points[0], points[at]), how)
     return None if isinstance(found, NotComputable) else found
 
 
@@ -97,23 +106,30 @@ def _least(how: How | NotComputable) -> Decimal | None:
         return None
 
 
-def _noted(moment: Moment, note: Note) -> Change | None:
-    """Return the class of the moment's score, with what it rests on told."""
+def _noted(moment: Moment, note: Note, toward: int) -> ChangeClass | None:
+    """Return the class of the moment's score, with what it rests on told. toward: 1 better, -1 worse is looked for."""
     note("an outcome scale with a direction", moment.is_outcome)
-    note("smallest reliable change in points", least_change(moment) if moment.is_outcome else None)
-    note("first score", moment.series.points[0])
+    if not moment.is_outcome:
+        return None
+    least, first = least_change(moment), moment.series.points[0]
+    note("smallest reliable change in points", least)
+    note("first score", first)
     note("this score", moment.points)
+    moved = toward * sign(moment.series.scale.higher_is) * (moment.points - first)
+    if least is None or (moved <= 0 and not is_asked(note)):
+        return None
     found = class_at(moment, moment.at)
-    note("class against the first score", found.kind if found else "none")
+    note("class against the first score", found or "none")
     return found
 
 
-def _words(moment: Moment, now: Change) -> str:
+def _words(moment: Moment, now: ChangeClass) -> str:
     """Return the change in words: how far, against what, by which number; and the line where it was crossed."""
     how, first = _how(moment), moment.series.points[0]
-    size, side = plain(abs(now.points)), "better" if now.points > 0 else "worse"
+    size, is_better = plain(abs(Decimal(moment.points - first))), now in _BETTER
     grounds = "" if isinstance(how, NotComputable) else f", by {basis(how)}"
-    crossed = now.kind in (ChangeClass.RECOVERED, ChangeClass.HARMED)
-    words = f"{moment.series.scale.title} is {plain(moment.points)}, {size} points {side} than the first score of "
-    line = f" It crossed the cut-off of {plain(now.cutoff.value)}: {now.kind.value}." if crossed and now.cutoff else ""
-    return f"{words}{plain(first)}{grounds}.{line}"
+    cutoff = None if isinstance(how, NotComputable) else how.cutoff
+    crossed = cutoff is not None and now in (ChangeClass.RECOVERED, ChangeClass.HARMED)
+    line = f" It crossed the cut-off of {plain(cutoff.value)}: {now.value}." if crossed and cutoff else ""
+    words = f"{moment.series.scale.title} is {plain(moment.points)}, {size} points {'better' if is_better else 'worse'}"
+    return f"{words} than the first score of {plain(first)}{grounds}.{line}"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Final
 
 from fhir_alliance.core.cutoffs import plain
-from fhir_alliance.core.model import Direction, Finding, Formula
+from fhir_alliance.core.model import Direction, Finding, Formula, Number
+from fhir_alliance.core.points import whole
 from fhir_alliance.core.rules.agenda import AGENDA
 from fhir_alliance.core.rules.change import least_change
 from fhir_alliance.core.rules.page import Moment, Note
-from fhir_alliance.core.rules.series import Series
 
 CASENESS = "caseness-crossing"
 ALLIANCE_LINE = "alliance-line"
@@ -26,12 +26,15 @@ def caseness_crossing(moment: Moment, note: Note) -> Finding | None:
         return None
     step = crossing_step(moment)
     note("points that a score must have moved for a crossing to count", step)
-    for name, place, words in (("line", _side(moment), _line_words), ("band", _band, _band_words)):
-        told = moment.page.kept((name, id(moment.series)), partial(_told, moment.series, place, step))
+    for name, stand, words in _KINDS:
+        places = moment.page.kept((name, id(moment.series)), partial(stand, moment))
+        told = moment.page.kept(
+            ("told", name, id(moment.series)), partial(_told, moment.series.points, places, whole(step))
+        )
         since = told[moment.at]
-        note(f"{name}: stands", place(moment.series, moment.at))
+        note(f"{name}: stands", places[moment.at])
         if since is not None:
-            note(f"{name}: was last told", place(moment.series, since))
+            note(f"{name}: was last told", places[since])
             rose = moment.points > moment.series.points[since]
             agenda = AGENDA["worse" if rose == (scale.higher_is is Direction.WORSE) else "better"]
             return moment.finding(CASENESS, words(moment, since), agenda)
@@ -44,8 +47,8 @@ def alliance_line(moment: Moment, note: Note) -> Finding | None:
     note("line that the site has chosen", line.at if line else None)
     if not moment.is_own_alliance or line is None:
         return None
-    side = _side(moment)
-    if not side(moment.series, moment.at) or (moment.at and side(moment.series, moment.at - 1)):
+    sides = moment.page.kept(("line", id(moment.series)), partial(_sides, moment))
+    if not sides[moment.at] or (moment.at and sides[moment.at - 1]):
         return None
     words = f"{moment.series.scale.title} is {plain(moment.points)}, at the line of {line.at} ({line.source})."
     return moment.finding(ALLIANCE_LINE, words, AGENDA.get(moment.series.scale.id, AGENDA["alliance"]))
@@ -57,43 +60,41 @@ def crossing_step(moment: Moment) -> Decimal:
     return share * (least_change(moment) or 0)
 
 
-def _told(series: Series, place: Callable[[Series, int], Any], step: Decimal) -> list[int | None]:
+def _told(points: Sequence[Number], places: Sequence[object], step: Number) -> list[int | None]:
     """Return for each score the index at which another place was last told, where the score makes news of it."""
-    points = series.points
     told, low, high = 0, points[0], points[0]
-    found: list[int | None] = [None]
-    for at in range(1, len(points)):
-        low, high = min(low, points[at]), max(high, points[at])
-        moved = points[at] - low if points[at] > points[told] else high - points[at]
-        if place(series, at) != place(series, told) and moved >= step:
-            found.append(told)
-            told, low, high = at, points[at], points[at]
-        else:
-            found.append(None)
+    found: list[int | None] = [None] * len(points)
+    if len(set(places)) < 2:
+        return found
+    for at, now in enumerate(points):
+        if now < low:
+            low = now
+        elif now > high:
+            high = now
+        if places[at] != places[told] and (now - low if now > points[told] else high - now) >= step:
+            found[at] = told
+            told, low, high = at, now, now
     return found
 
 
-def _side(moment: Moment) -> Callable[[Series, int], bool | None]:
-    """Return what tells whether a score is at the line, or None where the scale has none."""
+def _sides(moment: Moment) -> list[bool | None]:
+    """Return of each score whether it is at the line; None where the scale has none."""
     line = moment.page.settings.line(moment.series.instrument.id, moment.series.scale)
-    is_worse_up = moment.series.scale.higher_is is Direction.WORSE
-
-    def at_line(series: Series, at: int) -> bool | None:
-        if line is None:
-            return None
-        return series.points[at] >= line.at if is_worse_up else series.points[at] <= line.at
-
-    return at_line
+    if line is None:
+        return [None] * len(moment.series.points)
+    if moment.series.scale.higher_is is Direction.WORSE:
+        return [points >= line.at for points in moment.series.points]
+    return [points <= line.at for points in moment.series.points]
 
 
-def _band(series: Series, at: int) -> str:
-    band = series.scores[at].band
-    return band.code if band is not None else ""
+def _bands(moment: Moment) -> list[str]:
+    """Return of each score its band; empty where it has none."""
+    return [score.band.code if score.band is not None else "" for score in moment.series.scores]
 
 
 def _line_words(moment: Moment, since: int) -> str:
     line = moment.page.settings.line(moment.series.instrument.id, moment.series.scale)
-    side = "has reached" if _side(moment)(moment.series, moment.at) else "is no longer at"
+    side = "has reached" if _sides(moment)[moment.at] else "is no longer at"
     return (
         f"{moment.series.scale.title} is {plain(moment.points)} and {side} the caseness line of "
         f"{line.at if line else ''}; {_before(moment, since)}."
@@ -109,3 +110,10 @@ def _band_words(moment: Moment, since: int) -> str:
 def _before(moment: Moment, since: int) -> str:
     points = plain(moment.series.points[since])
     return f"the first score was {points}" if since == 0 else f"when that last changed it was {points}"
+
+
+# What can be crossed: what it is called, where each score stands, and how a crossing is told.
+_KINDS: Final[tuple[tuple[str, Callable[[Moment], Sequence[object]], Callable[[Moment, int], str]], ...]] = (
+    ("line", _sides, _line_words),
+    ("band", _bands, _band_words),
+)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from fhir_alliance.core.change import is_one_language
 from fhir_alliance.core.cutoffs import plain, sign
@@ -24,6 +25,10 @@ class _Rating(NamedTuple):
 
     score: Score
     level: Decimal
+
+
+# The last rating of each person by session: by its Encounter, and by its day.
+_Last: TypeAlias = dict[tuple[Rater, str | date], _Rating]
 
 
 class Gap(NamedTuple):
@@ -115,14 +120,14 @@ def _run_start(moment: Moment, at: int) -> int:
 
 def _gaps(page: Page, name: str, scale: str, least: Decimal) -> Mapping[str, Gap]:
     """Return the gap at each form that follows the other person's on the same session."""
-    last: dict[tuple[Rater, str], _Rating] = {}
+    last: _Last = {}
     found: dict[str, Gap] = {}
     was_apart = False
     for rating in _ratings(page, name, scale):
         score = rating.score
         other = Rater.THERAPIST if score.rater is Rater.CLIENT else Rater.CLIENT
         partner = _partner(score, other, last)
-        for place in (score.encounter, f"{score.when:%Y-%m-%d}"):
+        for place in (score.encounter, score.when.date()):
             last[(score.rater, place)] = rating
         if partner is None:
             continue
@@ -135,22 +140,28 @@ def _gaps(page: Page, name: str, scale: str, least: Decimal) -> Mapping[str, Gap
 
 def _ratings(page: Page, name: str, scale: str) -> list[_Rating]:
     """Return what client and therapist have said on one scale of parallel forms, oldest first."""
-    ratings = [
-        _Rating(score, points / series.point_step)
+    both = [
+        series
         for series in page.series
         if series.scale.id == scale and series.instrument.id in (name, name + _PARALLEL)
+    ]
+    if len({series.scores[0].rater for series in both} & {Rater.CLIENT, Rater.THERAPIST}) < 2:
+        return []  # only one of them answers
+    ratings = [
+        _Rating(score, points / series.point_step)
+        for series in both
         for score, points in zip(series.scores, series.points, strict=True)
         if score.rater in (Rater.CLIENT, Rater.THERAPIST)
     ]
     return sorted(ratings, key=lambda rating: (rating.score.when, rating.score.key))
 
 
-def _partner(score: Score, other: Rater, last: Mapping[tuple[Rater, str], _Rating]) -> _Rating | None:
+def _partner(score: Score, other: Rater, last: _Last) -> _Rating | None:
     """Return the other's latest rating of the same session: by Encounter, or by day where one of them names none."""
     if score.encounter and (other, score.encounter) in last:
         found = last[(other, score.encounter)]
     else:
-        by_day = last.get((other, f"{score.when:%Y-%m-%d}"))
+        by_day = last.get((other, score.when.date()))
         if by_day is None or (score.encounter and by_day.score.encounter):
             return None
         found = by_day

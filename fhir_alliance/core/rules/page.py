@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from datetime import datetime
-from decimal import Decimal
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from fhir_alliance.core.keys import finding_key
-from fhir_alliance.core.model import Direction, Family, Finding, Level, Rater, Score
+from fhir_alliance.core.model import Finding, Level, Number, Score
 from fhir_alliance.core.rules.chart import Chart, Rulebook, Session
 from fhir_alliance.core.rules.series import Series, series_of
 
@@ -19,6 +18,11 @@ _Kept = TypeVar("_Kept")
 
 def silent(words: str, value: object) -> None:
     """Note nothing: nobody asks how a verdict came about."""
+
+
+def is_asked(note: Note) -> bool:
+    """Return whether somebody wants to know how a verdict comes about, and numbers are worth reckoning for it."""
+    return note is not silent
 
 
 class Page:
@@ -65,25 +69,24 @@ class Moment(NamedTuple):
         return self.series.scores[self.at]
 
     @property
-    def points(self) -> Decimal:
+    def points(self) -> Number:
         """Its value."""
         return self.series.points[self.at]
 
     @property
     def is_directed(self) -> bool:
         """Whether it is known what a higher score means."""
-        return self.series.scale.higher_is is not Direction.UNKNOWN
+        return self.series.is_directed
 
     @property
     def is_outcome(self) -> bool:
         """Whether the scale is about how the client is, and says what a higher score means."""
-        return self.series.instrument.family is Family.OUTCOME and self.is_directed
+        return self.series.is_outcome
 
     @property
     def is_own_alliance(self) -> bool:
         """Whether the client rates the alliance here, on a scale that says what a higher score means."""
-        is_client = self.series.scores[0].rater is Rater.CLIENT
-        return self.series.instrument.family is Family.ALLIANCE and is_client and self.is_directed
+        return self.series.is_own_alliance
 
     def finding(
         self, rule: str, words: str, agenda: tuple[str, ...], *, focus: str = "", repairs: tuple[str, ...] = ()

@@ -6,9 +6,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
 from itertools import accumulate, pairwise
+from operator import attrgetter
+from typing import Final
 
 from fhir_alliance.core.change import is_one_language
-from fhir_alliance.core.model import Formula, Instrument, NoValue, Scale, Score
+from fhir_alliance.core.model import (
+    Direction,
+    Family,
+    Formula,
+    Instrument,
+    NoValue,
+    Number,
+    Rater,
+    Scale,
+    Score,
+)
+
+_PLACE: Final = attrgetter("subject", "instrument", "scale", "rater", "focus")
+_ORDER: Final = attrgetter("when", "key")
 
 
 class Series:
@@ -24,35 +39,52 @@ class Series:
         self.changed_language = changed_language
 
     @cached_property
-    def points(self) -> tuple[Decimal, ...]:
-        """The values, in the scale's points."""
-        return tuple(Decimal(s.value) for s in self.scores if not isinstance(s.value, NoValue))
+    def is_directed(self) -> bool:
+        """Whether it is known what a higher score means."""
+        return self.scale.higher_is is not Direction.UNKNOWN
 
     @cached_property
-    def _sums(self) -> list[Decimal]:
-        return list(accumulate(self.points, initial=Decimal(0)))
+    def is_outcome(self) -> bool:
+        """Whether the scale is about how the client is, and says what a higher score means."""
+        return self.instrument.family is Family.OUTCOME and self.is_directed
 
     @cached_property
-    def _squares(self) -> list[Decimal]:
-        return list(accumulate((x * x for x in self.points), initial=Decimal(0)))
+    def is_own_alliance(self) -> bool:
+        """Whether the client rates the alliance here, on a scale that says what a higher score means."""
+        is_client = self.scores[0].rater is Rater.CLIENT
+        return self.instrument.family is Family.ALLIANCE and is_client and self.is_directed
 
     @cached_property
-    def _moves(self) -> list[Decimal]:
-        moves = (abs(later - earlier) for earlier, later in pairwise(self.points))
-        return [Decimal(0), *accumulate(moves, initial=Decimal(0))]
+    def points(self) -> tuple[Number, ...]:
+        """The values, in the scale's points: whole ones as int, which is what makes long histories cheap."""
+        return tuple([score.value for score in self.scores])  # type: ignore[misc]  # none here is without a value
+
+    @cached_property
+    def sums(self) -> list[Number]:
+        """The sum of the first so many scores; the first is 0."""
+        return list(accumulate(self.points, initial=0))
+
+    @cached_property
+    def _squares(self) -> list[Number]:
+        return list(accumulate((x * x for x in self.points), initial=0))
+
+    @cached_property
+    def _moves(self) -> list[Number]:
+        moves = [b - a if b > a else a - b for a, b in pairwise(self.points)]
+        return [0, *accumulate(moves, initial=0)]
 
     def mean(self, start: int, end: int) -> Decimal:
         """Return the mean of the scores from `start` on and before `end`; at least one."""
-        return (self._sums[end] - self._sums[start]) / (end - start)
+        return Decimal(self.sums[end] - self.sums[start]) / (end - start)
 
     def spread(self, end: int) -> Decimal:
         """Return the standard deviation (n - 1) of the first `end` scores; at least two."""
-        rest = self._squares[end] - self._sums[end] ** 2 / end
+        rest = self._squares[end] - Decimal(self.sums[end]) ** 2 / end
         return max(rest / (end - 1), Decimal(0)).sqrt()
 
     def moving_range(self, end: int) -> Decimal:
         """Return the mean size of the steps from score to score among the first `end`; at least two."""
-        return self._moves[end] / (end - 1)
+        return Decimal(self._moves[end]) / (end - 1)
 
     @cached_property
     def point_step(self) -> Decimal:
@@ -70,14 +102,13 @@ def series_of(history: Iterable[Score], instruments: Mapping[str, Instrument]) -
     grouped: dict[tuple[str, str, str, str, str], dict[str, Score]] = {}
     for score in history:
         if not score.withdrawn and not isinstance(score.value, NoValue) and score.instrument in instruments:
-            place = (score.subject, score.instrument, score.scale, score.rater, score.focus)
-            grouped.setdefault(place, {})[score.key] = score
+            grouped.setdefault(_PLACE(score), {})[score.key] = score
     found = []
     for (_, name, scale_id, *_), scores in sorted(grouped.items()):
         instrument = instruments[name]
         scale = next((scale for scale in instrument.scales if scale.id == scale_id), None)
         if scale is not None and not _is_nameless(scale, scores.values()):
-            ordered = sorted(scores.values(), key=lambda score: (score.when, score.key))
+            ordered = sorted(scores.values(), key=_ORDER)
             for number, part in enumerate(by_language(ordered)):
                 found.append(Series(instrument, scale, tuple(part), changed_language=number > 0))
     return found
