@@ -13,6 +13,7 @@ from fhir_alliance.core.model import Response
 from fhir_alliance.core.reviews import Setting
 from fhir_alliance.core.safety_reviews import SafetyPolicy, plan_safety_review
 from fhir_alliance.fhir.difference import Change, ChangeKind, Known
+from fhir_alliance.fhir.identifiers import TERMS
 from fhir_alliance.fhir.inbound import Forms
 from fhir_alliance.fhir.safety_task import HANDED_BACK, OPEN, communication
 from fhir_alliance.fhir.task import new_task
@@ -40,9 +41,15 @@ def form(name: str = "f1", **elements: Any) -> dict[str, Any]:
     return response_json([1] * 9, **(own | elements))
 
 
+def codings(task: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the codes of a Task."""
+    found: list[dict[str, str]] = task.get("code", {}).get("coding", [])
+    return found
+
+
 def reviews(site: Site) -> list[dict[str, Any]]:
     """Return the safety reviews that stand there, the supervisor's last."""
-    found = [task for task in site.all("Task") if task["code"]["coding"][0]["code"] == "safety-review"]
+    found = [task for task in site.all("Task") if {"code": "safety-review", "system": TERMS} in codings(task)]
     return sorted(found, key=lambda task: "partOf" in task)
 
 
