@@ -12,6 +12,7 @@ from fhir_alliance.runs.audit import Tell, queried, untold, written
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.planning import Page, plan_page
 from fhir_alliance.runs.policy import Policy
+from fhir_alliance.runs.programs import labelled
 from fhir_alliance.runs.provenance import provenances
 from fhir_alliance.runs.record import Record
 from fhir_alliance.runs.score import Desk
@@ -42,7 +43,7 @@ def rescore(
     learn(desk, store)
     wanted = catalog.find(instrument).id if instrument and instrument not in desk.instruments else instrument
     for portion in store.responses("", ()):
-        forms = _readable(portion, desk, store, now, wanted)
+        forms = labelled(_readable(portion, desk, store, now, wanted), store, policy.part2_programs)
         tell(queried({form.subject for form in forms}, now))
         record = Record(store, {form.subject for form in forms}, desk.instruments)
         scored = [form for form in forms if _panel_key(form) in record.observations]

@@ -10,7 +10,18 @@ import msgspec
 
 from fhir_alliance.core.achievement import propose, with_proposals
 from fhir_alliance.core.agenda import Agenda
-from fhir_alliance.core.model import Cleared, Finding, Proposal, Rater, Response, Review, ReviewKind, Score, Write
+from fhir_alliance.core.model import (
+    Cleared,
+    Finding,
+    Proposal,
+    Rater,
+    Response,
+    Review,
+    ReviewKind,
+    ReviewStatus,
+    Score,
+    Write,
+)
 from fhir_alliance.core.reviews import Found, Setting, plan_goal_reviews
 from fhir_alliance.core.rules import evaluate, judged, regular_review
 from fhir_alliance.core.rules.chart import Chart
@@ -57,7 +68,8 @@ def review_tasks(news: News, record: Record, desk: Desk, now: datetime, summary:
         own = [finding for finding in findings if finding.subject == subject and _counts(finding)]
         found = _spoken(Found(tuple(own), looked_for, regular), language_of(subject, history), desk.policy.agenda)
         planned = plan_goal_reviews(settings[subject], found, reviews, desk.policy.review, now)
-        for review in with_proposals(reviews, planned, proposals_of(chart, record, desk, now)):
+        proposals = proposals_of(chart, record, desk, now) if _may_propose((*reviews, *planned)) else {}
+        for review in with_proposals(reviews, planned, proposals):
             review = msgspec.structs.replace(review, agenda=desk.policy.agenda.once(review.agenda))
             writes.append(_task(review, latest.get(subject), record, now))
         summary.standing |= {r.key for r in reviews if r.kind is ReviewKind.GOAL} - {write.value for write in writes}
@@ -76,6 +88,11 @@ def _owned(settings: dict[str, Setting], desk: Desk) -> dict[str, Setting]:
 def _counts(finding: Finding) -> bool:
     """Return whether a finding has a say in reviews: a quiet one only where it says that others are over."""
     return not finding.is_quiet or bool(finding.repairs)
+
+
+def _may_propose(reviews: Iterable[Review]) -> bool:
+    """Return whether a Goal is in the focus of an open review."""
+    return any(review.status is ReviewStatus.OPEN and review.focus.startswith("Goal/") for review in reviews)
 
 
 def proposals_of(chart: Chart, record: Record, desk: Desk, now: datetime) -> dict[str, Proposal]:
