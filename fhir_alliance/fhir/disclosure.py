@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from fhir_alliance.core.keys import derived
 from fhir_alliance.core.ways_out import DisclosurePass
 from fhir_alliance.fhir.elements import instant
+from fhir_alliance.fhir.identifiers import urn
 from fhir_alliance.fhir.labels import bundle_meta, subsetted
 
 # Minimum necessary (45 CFR 164.502(b)): score, form, date and band. Who rated it stands in the category.
@@ -37,8 +39,13 @@ def disclosure_bundle(
         "meta": bundle_meta(parts, left_out=left_out),
         "type": "collection",
         "timestamp": instant(now),
-        "entry": [{"resource": resource} for resource in (*parts, *consents)],
+        "entry": [{"fullUrl": _full_url(resource), "resource": resource} for resource in (*parts, *consents)],
     }
+
+
+def _full_url(resource: Mapping[str, Any]) -> str:
+    """Return a name of the entry within the Bundle; the store's own address is nobody's business outside."""
+    return urn(derived("disclosed", str(resource.get("resourceType")), str(resource.get("id"))))
 
 
 def least(score: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import quote
+from uuid import uuid4
 
 import msgspec
 import orjson
@@ -143,7 +144,7 @@ class ServerStore:
 
     def _logged(self, events: Sequence[bytes]) -> bool:
         request = {"method": "POST", "url": "AuditEvent"}
-        entries = [{"resource": orjson.Fragment(event), "request": request} for event in events]
+        entries = [{"fullUrl": uuid4().urn, "resource": orjson.Fragment(event), "request": request} for event in events]
         bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
         return self._http.post("", orjson.dumps(bundle)).ok
 
