@@ -11,10 +11,10 @@ import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fhir_alliance.errors import StopRun
 
@@ -94,6 +94,25 @@ class InstrumentsSection(_Section):
     overlays: tuple[Path, ...] = ()
 
 
+class IntakeSection(_Section):
+    """The consent form that clients answer: whether it is used, what stands in its text, and who may sign."""
+
+    on: bool = False
+    practice: str = "this practice"
+    jurisdiction: str = ""
+    duties: str = ""
+    emergency: str = ""
+    adult_at: int = Field(18, ge=12, le=25)
+    guardians: bool = False
+    proxies: bool = False
+
+    @model_validator(mode="after")
+    def _says_the_law(self) -> Self:
+        if self.on and not (self.jurisdiction and self.duties and self.emergency):
+            raise ValueError("jurisdiction, duties and emergency have to be filled in by the site")
+        return self
+
+
 class ConsentSection(_Section):
     """What happens where no Consent speaks, and who is what to whom."""
 
@@ -103,6 +122,7 @@ class ConsentSection(_Section):
     roles: Path | None = None
     organization: str = Field("", pattern=r"^(Organization/[A-Za-z0-9\-.]{1,64})?$")
     renew_days_before: int = Field(0, ge=0)
+    intake: IntakeSection = IntakeSection()
 
 
 class RuleThreshold(_Section):
@@ -311,6 +331,21 @@ part2_programs = []
 # organization = "Organization/clinic"
 # Days before a Consent's end from when on a Task asks for a new one; 0: never. It closes when a new Consent stands.
 renew_days_before = 0
+
+[consent.intake]
+# A form of ours on who may see a client's scores; its answers become a Consent. A draft: let your counsel read it.
+# Published, and read by sync, where on is true. The text needs your law: who has to be told what, and by whom, when
+# confidentiality ends (duties), and whom to turn to in an emergency.
+on = false
+practice = "this practice"
+jurisdiction = ""
+duties = ""
+emergency = ""
+# From which age a client decides alone; whether a parent or guardian in the record decides for one who is younger;
+# whether one may for an adult. Whoever may not is asked in person: the form is parked.
+adult_at = 18
+guardians = false
+proxies = false
 
 [rules]
 # Scores older than this many days are history, not news: set it before the first sync of an old record. 0: no limit.

@@ -34,7 +34,7 @@ def sync(
 
     from fhir_alliance.cli.options import catalog_of, configuration, opened, progress, reference_of, report
     from fhir_alliance.runs.audit import tell_of
-    from fhir_alliance.runs.needs import ORDERING, SYNC
+    from fhir_alliance.runs.needs import ORDERING, SIGNING, SYNC
     from fhir_alliance.runs.order import order
     from fhir_alliance.runs.parked import write_parked
     from fhir_alliance.runs.policy import cadences_of, policy_of
@@ -45,6 +45,7 @@ def sync(
 
     config = configuration(ctx)
     needs = SYNC if config.write.provenance else SYNC.without("Provenance")
+    needs = needs.joined(SIGNING) if config.consent.intake.on else needs
     needs = needs.joined(ORDERING) if config.order.with_sync else needs
     with opened(location, config, needs, dry_run=dry_run) as (store, journal), progress("Syncing") as watch:
         catalog = catalog_of(config)

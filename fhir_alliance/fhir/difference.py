@@ -23,7 +23,7 @@ _CONTENT = (
     "valueCodeableConcept", "dataAbsentReason", "interpretation", "note", "method", "component",
 )  # fmt: skip
 _STANDS_FOR = {"final": ("final", "corrected", "amended"), "amended": ("amended",)}
-_OWN_REFERENCE = re.compile(rb'"(Observation|Task)/([0-9a-f]{64})"')
+_OWN_REFERENCE = re.compile(rb'"(Observation|Task|Consent)/([0-9a-f]{64})"')
 
 
 class ChangeKind(StrEnum):

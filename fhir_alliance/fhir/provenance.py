@@ -53,18 +53,18 @@ def provenance(
             "security": codings(union(*map(labels_of, bodies))),
             "tag": [{"system": ids.PROVENANCE, "code": key}],
         },
-        "contained": [_device(maker.version)],
+        "contained": [device(maker.version)],
         "target": [{"reference": f"{change.write.type}/{change.write.value}"} for change in changes],
         "recorded": instant(now),
         "activity": {"coding": [{"system": _OPERATION, "code": operation}]},
-        "agent": [_agent("assembler", {"reference": f"#{_SOFTWARE}"})],
+        "agent": [agent("assembler", {"reference": f"#{_SOFTWARE}"})],
         "entity": [{"role": "source", "what": what} for what in (*source[:1], *_scored_by(instrument))],
     }
     if cleared is not None:
         resource["policy"] = list(cleared.consents) or [f"{ids.CONSENT_TABLE}|{maker.table}"]
         resource["reason"] = [{"coding": [{"system": ids.V3 + "ActReason", "code": cleared.purpose}]}]
         if cleared.form.performer:
-            resource["agent"].append(_agent("author", {"reference": cleared.form.performer}))
+            resource["agent"].append(agent("author", {"reference": cleared.form.performer}))
     body = orjson.dumps(resource)
     return Change(Write("Provenance", ids.PROVENANCE, key, WriteMode.ACCOMPANY, body, group), ChangeKind.CREATE)
 
@@ -76,7 +76,7 @@ def _operation(changes: Sequence[Change]) -> str:
     return "CREATE" if all(change.kind is ChangeKind.CREATE for change in changes) else "UPDATE"
 
 
-def _device(version: str) -> dict[str, Any]:
+def device(version: str) -> dict[str, Any]:
     """Return this program as a Device in its version."""
     return {
         "resourceType": "Device",
@@ -87,7 +87,7 @@ def _device(version: str) -> dict[str, Any]:
     }
 
 
-def _agent(kind: str, who: dict[str, str]) -> dict[str, Any]:
+def agent(kind: str, who: dict[str, str]) -> dict[str, Any]:
     return {"type": {"coding": [{"system": _PARTICIPANT, "code": kind}]}, "who": who}
 
 

@@ -23,6 +23,7 @@ ORDERING: Final = Needs(
     reads=of("QuestionnaireResponse", "Task", "EpisodeOfCare", "CarePlan", "Flag"),
     writes=of("Task"),
 )
+SIGNING: Final = Needs(reads=of("Consent", "Patient"), writes=of("Consent"), reads_if_allowed=of("RelatedPerson"))
 PUBLISHING: Final = Needs(reads=of(*PUBLISHED), writes=of(*PUBLISHED))
 LOOKING: Final = SYNC.without_writes()
 FITTING: Final = Needs(reads=of("QuestionnaireResponse", "Observation"))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from fhir_alliance.config import Config, ConsentSection, RulesSection, RuleThreshold, SafetySection
+from fhir_alliance.config import Config, ConsentSection, IntakeSection, RulesSection, RuleThreshold, SafetySection
 from fhir_alliance.core.agenda import Agenda
 from fhir_alliance.core.boundaries import Boundaries
 from fhir_alliance.core.consent import TREAT, ConsentPolicy
 from fhir_alliance.core.consent_request import Action, Datum, Recipient, Request, Role
+from fhir_alliance.core.intake import SignerPolicy
 from fhir_alliance.core.model import Family
 from fhir_alliance.core.ordering import Cadence
 from fhir_alliance.core.reviews import ReviewPolicy
@@ -40,6 +41,7 @@ class Policy(msgspec.Struct, frozen=True):
     safety: SafetyPolicy = msgspec.field(default_factory=lambda: SafetyPolicy(shipped_texts()))
     with_provenance: bool = True
     boundaries: Boundaries = Boundaries()
+    intake: SignerPolicy | None = None
 
 
 def cadences_of(config: Config, catalog: Catalog) -> tuple[Cadence, ...]:
@@ -102,7 +104,12 @@ def policy_of(config: Config) -> Policy:
         _safety_policy(config.safety),
         config.write.provenance,
         load_boundaries(config.consent.roles),
+        _signer_policy(config.consent.intake),
     )
+
+
+def _signer_policy(section: IntakeSection) -> SignerPolicy | None:
+    return SignerPolicy(section.adult_at, section.guardians, section.proxies) if section.on else None
 
 
 def _safety_policy(section: SafetySection) -> SafetyPolicy:

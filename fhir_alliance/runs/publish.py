@@ -21,14 +21,17 @@ from fhir_alliance.stores.store import Store, Written
 ORDER: Final = ("CodeSystem", "ValueSet", "ConceptMap", "StructureDefinition", "Measure", "Questionnaire")
 
 
-def publish(store: Store, catalog: Catalog, journal: Journal, *, dry_run: bool = False) -> Summary:
+def publish(
+    store: Store, catalog: Catalog, journal: Journal, *, others: Sequence[Mapping[str, Any]] = (), dry_run: bool = False
+) -> Summary:
     """Return what was done so that all artefacts stand in the store; a second time nothing is.
 
+    others: Questionnaires that are no instruments.
     Everything is planned before anything is sent: raises StopRun FA130 or FA131 where a Questionnaire in use would
     have to be overwritten. A dry run only plans, conflicts included.
     """
     summary = Summary()
-    summary.steps = plan(store, catalog)
+    summary.steps = plan(store, catalog, others)
     if dry_run:
         _rehearse(summary)
         return summary
@@ -46,9 +49,9 @@ def publish(store: Store, catalog: Catalog, journal: Journal, *, dry_run: bool =
     return summary
 
 
-def plan(store: Store, catalog: Catalog) -> list[Step]:
+def plan(store: Store, catalog: Catalog, others: Sequence[Mapping[str, Any]] = ()) -> list[Step]:
     """Return how every artefact stands in the store, in the order in which they are sent."""
-    wanted = artefacts(catalog)
+    wanted = artefacts(catalog, others)
     lapsed = catalog.lapsed()
     steps: list[Step] = []
     for kind in ORDER:
@@ -65,10 +68,10 @@ def plan(store: Store, catalog: Catalog) -> list[Step]:
     return steps
 
 
-def artefacts(catalog: Catalog) -> list[Mapping[str, Any]]:
-    """Return all that is published: terminology, maps, profiles, and a Questionnaire of each instrument."""
+def artefacts(catalog: Catalog, others: Sequence[Mapping[str, Any]] = ()) -> list[Mapping[str, Any]]:
+    """Return all that is published: terminology, maps, profiles, a Questionnaire of each instrument, and others."""
     instruments, forms = catalog.instruments, catalog.publishable()
-    return [*code_systems(instruments, forms), *concept_maps(instruments), *profiles(), *forms]
+    return [*code_systems(instruments, forms), *concept_maps(instruments), *profiles(), *forms, *others]
 
 
 def profiles(folder: Path | None = None) -> Sequence[Mapping[str, Any]]:

@@ -7,14 +7,18 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from fhir_alliance.core.intake import Intake
 from fhir_alliance.core.model import Response, Write
 from fhir_alliance.core.safety import Concern
 from fhir_alliance.errors import AccessDenied, Unreachable
 from fhir_alliance.fhir.inbound import Parked, Skipped, Withdrawal
+from fhir_alliance.fhir.inbound import Reading as Read
 from fhir_alliance.fhir.observation import rests_on, withdrawn
 from fhir_alliance.runs.audit import Tell, queried, untold, written
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.decisions import carry_out
+from fhir_alliance.runs.intake import beside as proofs
+from fhir_alliance.runs.intake import signed, taken
 from fhir_alliance.runs.planning import Page, plan_page
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.programs import labelled
@@ -32,7 +36,7 @@ _NO_ANSWER: Final = "FA402"
 
 
 class Reading(NamedTuple):
-    """A page, sorted: forms to score, forms withdrawn, and who a clinician should look at.
+    """A page, sorted: forms to score, forms withdrawn, who a clinician should look at, and consent forms.
 
     read: the references and places of all its records.
     """
@@ -42,6 +46,7 @@ class Reading(NamedTuple):
     concerns: list[Concern]
     parked: list[Parked]
     read: list[str]
+    intakes: list[Intake]
 
 
 def sync(
@@ -73,6 +78,11 @@ def sync(
             tell(queried(_subjects(reading), now))
             record = Record(store, _subjects(reading), desk.instruments)
             turn = Turn(store, record, journal, summary, now, dry_run)
+            consents = signed(reading.intakes, reading.withdrawals, store, policy.intake)
+            record.known.by_value |= consents.known
+            summary.parked += consents.parked
+            given = turn.put(consents.writes, beside=partial(proofs, intakes=consents.intakes, now=now))
+            tell(written(given, (), "", now))
             voided = withdraw(reading.withdrawals, record, store.base)
             ended = safety.withdraw(reading.withdrawals, record)
             plan = plan_page(Page(reading.forms, voided, record), store, desk, now, dry_run=dry_run)
@@ -80,7 +90,7 @@ def sync(
             beside = partial(provenances, cleared=plan.cleared, desk=desk, now=now)
             sent = turn.put([*plan.writes, *voided, *ended], beside=beside)
             tell(written(sent, plan.cleared, policy.consent.version, now))
-            turn.settle(portion.mark, reading.parked, reading.read)
+            turn.settle(portion.mark, [*reading.parked, *consents.parked], reading.read)
             watch(summary.read)
         # last: what people decided can wait for the next run, an answer that is not read yet cannot
         tell(written(carry_out(store, journal, summary, now, dry_run=dry_run), (), "", now))
@@ -109,10 +119,10 @@ def _terminology(store: Store, kind: str, urls: Sequence[str]) -> Sequence[Mappi
 
 def read_page(page: Portion, desk: Desk, store: Store, now: datetime, summary: Summary) -> Reading:
     """Return the page sorted; unfinished and parked forms are counted, but their concerns are kept."""
-    reading = Reading([], [], [], [], [])
+    reading = Reading([], [], [], [], [], [])
     for record in page.records:
         summary.read += 1
-        form = desk.forms.read(record.body, record.source, now, store.base, record.line)
+        form: Read | Intake = desk.forms.read(record.body, record.source, now, store.base, record.line)
         reading.read.extend((record.place, form.reference))
         if isinstance(form, Response):
             reading.forms.append(form)
@@ -122,6 +132,11 @@ def read_page(page: Portion, desk: Desk, store: Store, now: datetime, summary: S
             reading.withdrawals.append(form)
             continue
         else:
+            if isinstance(form, Parked) and desk.policy.intake is not None:
+                form = taken(record, form, store.base)
+            if isinstance(form, Intake):
+                reading.intakes.append(form)
+                continue
             concern = form.concern
             if isinstance(form, Skipped):
                 summary.unfinished += 1
@@ -147,5 +162,5 @@ def withdraw(withdrawals: Iterable[Withdrawal], record: Record, base: str) -> li
 
 
 def _subjects(reading: Reading) -> set[str]:
-    named = {form.subject for form in reading.forms}
+    named = {form.subject for form in reading.forms} | {intake.subject for intake in reading.intakes}
     return named | {withdrawal.subject for withdrawal in reading.withdrawals if withdrawal.subject}
