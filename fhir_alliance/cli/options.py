@@ -72,6 +72,29 @@ def opened(
         store.close()
 
 
+@contextmanager
+def stoppable() -> Iterator[Callable[[], bool]]:
+    """Yield a function that says whether SIGTERM or SIGINT has come: the page in hand is then finished.
+
+    The second signal ends the program at once; a run may be killed at any moment and repeated.
+    """
+    import signal
+
+    asked = False
+
+    def ask(number: int, frame: object) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def messages() -> Console:
     """Return the console for people: stderr."""
     from rich.console import Console

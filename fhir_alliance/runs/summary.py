@@ -42,6 +42,7 @@ class Summary:
         self.parked: list[Parked] = []
         self.planned: list[Change] = []
         self.refused: list[Refusal] = []
+        self.stopped = False  # a signal asked to, and something is left for the next run
         self.created: Counter[str] = Counter()
         self.updated: Counter[str] = Counter()
         self.unchanged: Counter[str] = Counter()
@@ -119,4 +120,6 @@ class Summary:
             return Exit.UNKNOWN
         if self.refused:
             return Exit.REFUSED
+        if self.stopped:
+            return Exit.LATER
         return Exit.PARKED if self.parked else Exit.DONE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -32,6 +33,7 @@ from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.store import Page as Portion
 from fhir_alliance.stores.store import Store
 
+LOG: Final = logging.getLogger("fhir_alliance.sync")
 _NO_ANSWER: Final = "FA402"
 
 
@@ -52,9 +54,11 @@ class Reading(NamedTuple):
 def sync(
     store: Store, catalog: Catalog, journal: Journal, policy: Policy, now: datetime, *,
     dry_run: bool = False, only: Collection[str] = (), explain: str = "",
-    watch: Callable[[int], None] = lambda count: None, tell: Tell = untold,
+    watch: Callable[[int], None] = lambda count: None, stop: Callable[[], bool] = lambda: False, tell: Tell = untold,
 ) -> Summary:  # fmt: skip
     """Return what was done to bring the store to what it should say.
+
+    stop: asked after each page, which is finished first; what is left is for the next run.
 
     only: references of the responses to read, where not all that changed are wanted; the bookmark then stays.
     now: aware; the run's clock.  watch: told after each page how many forms were read.
@@ -92,8 +96,13 @@ def sync(
             tell(written(sent, plan.cleared, policy.consent.version, now))
             turn.settle(portion.mark, [*reading.parked, *consents.parked], reading.read)
             watch(summary.read)
-        # last: what people decided can wait for the next run, an answer that is not read yet cannot
-        tell(written(carry_out(store, journal, summary, now, dry_run=dry_run), (), "", now))
+            LOG.info("page", extra={"counts": summary.as_object()})
+            if stop():
+                summary.stopped = True
+                break
+        if not summary.stopped:
+            # last: what people decided can wait for the next run, an answer that is not read yet cannot
+            tell(written(carry_out(store, journal, summary, now, dry_run=dry_run), (), "", now))
         if not dry_run:
             store.finish()
     return summary
