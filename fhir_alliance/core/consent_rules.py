@@ -187,7 +187,7 @@ def _fits(rule: Provision, request: Request, now: datetime, forbids: bool) -> di
             fits["named purpose"] = fits["purpose"]
     if rule.classes:
         fits["class"] = _class(rule.classes, datum)
-    if rule.codes or "code" in rule.vague:
+    if rule.codes:
         fits["code"] = _code(rule.codes, datum)
     if rule.actors:
         fits["actor"] = max(_actor(actor, request.recipient) for actor in rule.actors)

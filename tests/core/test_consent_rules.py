@@ -138,3 +138,11 @@ def test_data_of_an_unknown_time_or_author() -> None:
     by = {"data": frozenset({DataReference("authoredby", "Practitioner/max")})}
     assert said(Provision("deny", **by), authors=frozenset()) is DENY
     assert said(Provision("permit", **by), authors=frozenset()) is SILENT
+
+
+def test_data_named_by_a_relation_that_nobody_knows() -> None:
+    """What a rule says of data by a relation that FHIR does not have is not taken for one that it has."""
+    session = frozenset({"Encounter/e1"})
+    for meaning, verdict in (("related", PERMIT), ("dependents", PERMIT), ("somehow", SILENT)):
+        named = frozenset({DataReference(meaning, "Encounter/e1")})
+        assert said(Provision("permit", data=named), related=session) is verdict
