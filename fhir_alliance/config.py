@@ -31,9 +31,10 @@ class _Section(BaseModel):
 
 
 class StoreSection(_Section):
-    """Where resources live."""
+    """Where resources live. profile: what a server can do, looked at by a person; outranks what it states."""
 
     location: str = ""
+    profile: Path | None = None
 
 
 class AuthSection(_Section):
@@ -270,6 +271,8 @@ TEMPLATE: Final = """\
 [store]
 # An http(s) FHIR R4 base address, or a folder of NDJSON files (Type.ndjson). --store overrides it.
 location = ""
+# What the server can do is read from it. A file written by doctor --save, looked at and perhaps corrected, outranks it.
+# profile = "server-profile.json"
 
 [auth]
 # Who we are to a server: "none", "bearer", "client-secret" or "smart-backend". Secrets are only ever read from files

@@ -7,6 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,6 +27,7 @@ def _load(path: Path) -> ModuleType:
 
 
 hapi_server = _load(Path(__file__).parent / "servers" / "hapi_server.py")
+fault_server = _load(Path(__file__).parent / "servers" / "fault_server.py")
 
 _MISSING = pytest.StashKey[str]()
 _RAN = pytest.StashKey[int]()
@@ -63,6 +65,21 @@ def start_hapi() -> Iterator[Callable[..., Any]]:
     yield start
     for server in started:
         server.stop()
+
+
+@pytest.fixture
+def start_server() -> Iterator[Callable[..., Any]]:
+    """A function that starts a small server with these abilities (see servers/fault_server.py); all end with the test.
+
+    Its attribute `faults` is the enumeration of what can be made to happen to a write.
+    """
+    with ExitStack() as running:
+
+        def start(**abilities: Any) -> Any:
+            return running.enter_context(fault_server.started(fault_server.Abilities(**abilities)))
+
+        start.faults = fault_server.Fault  # type: ignore[attr-defined]
+        yield start
 
 
 @pytest.fixture(scope="session")

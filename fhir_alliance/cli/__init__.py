@@ -19,6 +19,7 @@ from fhir_alliance.cli.consent import consent
 from fhir_alliance.cli.course import course
 from fhir_alliance.cli.demo import demo
 from fhir_alliance.cli.disclose import disclose
+from fhir_alliance.cli.doctor import doctor
 from fhir_alliance.cli.init import init
 from fhir_alliance.cli.instruments import instruments
 from fhir_alliance.cli.keys import keys
@@ -98,6 +99,7 @@ for command in (
     course,
     demo,
     disclose,
+    doctor,
     init,
     instruments,
     keys,

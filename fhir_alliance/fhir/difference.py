@@ -69,6 +69,44 @@ class Known:
         return _OWN_REFERENCE.sub(name, body)
 
 
+def referred(body: bytes) -> set[str]:
+    """Return the keys of the resources of ours that a body refers to."""
+    return {found[2].decode() for found in _OWN_REFERENCE.finditer(body)}
+
+
+def subject_of(resource: Mapping[str, Any]) -> str:
+    """Return the reference to the client that a resource is about, or "" for none."""
+    named = resource.get("subject") or resource.get("for")
+    reference = named.get("reference") if isinstance(named, dict) else None
+    return reference if isinstance(reference, str) else ""
+
+
+def same_content(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Return whether a stored resource is what we want to write, judged without any identifier.
+
+    An Observation by code, client, time and value; a Task by code, client and what it is about, while it is open: what
+    people have closed is another one.
+    """
+    if _codes(stored.get("code")) != _codes(wanted.get("code")) or subject_of(stored) != subject_of(wanted):
+        return False
+    if wanted.get("resourceType") == "Task":
+        is_open = stored.get("status") not in ("completed", "cancelled", "rejected", "failed", "entered-in-error")
+        return is_open and stored.get("focus") == wanted.get("focus")
+    if stored.get("status") == "entered-in-error" or stored.get("effectiveDateTime") != wanted.get("effectiveDateTime"):
+        return False
+    amounts = [(r.get("valueQuantity") or {}).get("value") for r in (stored, wanted)]
+    return amounts[0] == amounts[1] and _absence(stored) == _absence(wanted)
+
+
+def _absence(resource: Mapping[str, Any]) -> tuple[frozenset[tuple[str, str]], ...]:
+    return _codes(resource.get("valueCodeableConcept")), _codes(resource.get("dataAbsentReason"))
+
+
+def _codes(concept: Any) -> frozenset[tuple[str, str]]:
+    codings = concept.get("coding") if isinstance(concept, dict) else None
+    return frozenset((str(c.get("system")), str(c.get("code"))) for c in codings or () if isinstance(c, dict))
+
+
 def difference(writes: Sequence[Write], known: Known) -> tuple[list[Change], Counter[str]]:
     """Return the changes that are needed, and how many resources of each type stand already as they should."""
     changes: list[Change] = []

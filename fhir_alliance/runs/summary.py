@@ -47,6 +47,7 @@ class Summary:
         self.updated: Counter[str] = Counter()
         self.unchanged: Counter[str] = Counter()
         self.retired: Counter[str] = Counter()  # by publishing, which alone retires anything
+        self.lower: set[str] = set()  # why anything was sent in a lower way than the best
         self.steps: list[Step] = []  # of publishing
         self.client = client
         self.story: list[Passage] = []
@@ -57,6 +58,7 @@ class Summary:
         self.updated += written.updated
         self.unchanged += written.unchanged
         self.unknown += len(written.unknown)
+        self.lower |= written.lower
 
     def explain(self, changes: Iterable[Change], known: Known, base: str) -> None:
         """Tell what these changes mean, where they are about the client who is asked for."""
@@ -81,6 +83,7 @@ class Summary:
         self.unknown += other.unknown
         self.planned += other.planned
         self.refused += other.refused
+        self.lower |= other.lower
 
     def as_object(self) -> dict[str, Any]:
         """Return the counts as the command line's `--json` promises them."""
@@ -96,6 +99,7 @@ class Summary:
             "safety": self.safety,
             **self._told(),
             "safety_reviews": {name: self.reviews[name] for name in REVIEWS},
+            **({"lower": sorted(self.lower)} if self.lower else {}),
             "created": dict(sorted(self.created.items())),
             "updated": dict(sorted(self.updated.items())),
             "unchanged": dict(sorted((self.unchanged + Counter(Task=len(self.standing))).items())),

@@ -12,7 +12,7 @@ from fhir_alliance.fhir.inbound import Parked
 from fhir_alliance.runs.record import Record
 from fhir_alliance.runs.summary import Summary
 from fhir_alliance.stores.journal import Journal
-from fhir_alliance.stores.store import Store, Written
+from fhir_alliance.stores.store import NOT_TAKEN, Store, Written
 
 
 class Turn:
@@ -51,6 +51,7 @@ class Turn:
         self._summary.add(became)
         self._unknown |= {write.value for write in became.unknown}
         self._refused += [Parked(f"QuestionnaireResponse/{r.group}", r.code, r.reason) for r in became.refused]
+        self._summary.refused += [r for r in became.refused if r.code == NOT_TAKEN]
         refused = {refusal.group for refusal in became.refused}
         return [change for change in changes if change.write.group not in refused]
 

@@ -110,7 +110,7 @@ class Exchange:
                 raise Broken(Fate.UNKNOWN, "too slow")
             return answer
         except requests.exceptions.SSLError as error:
-            raise Unreachable("FA416", *_distrust(error)) from None
+            raise _distrust(error) from None
         except requests.RequestException as error:
             raise Broken(_fate(error), type(error).__name__) from None
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:  # while reading the body
@@ -155,16 +155,20 @@ def _fate(error: requests.RequestException) -> Fate:
     return Fate.NOT_SENT if isinstance(reason, never) else Fate.UNKNOWN
 
 
-def _distrust(error: Exception) -> tuple[str, str]:
-    """Return what is wrong with the server's certificate, and what to do; never to look away."""
+def _distrust(error: Exception) -> Exception:
+    """Return what is wrong with the server's certificate, and what to do, which is never to look away."""
     text = str(error)
     if "expired" in text:
-        return "the server's certificate has expired.", "Its administrator has to renew it."
-    if "ostname mismatch" in text or "doesn't match" in text or "IP address mismatch" in text:
-        return "the server's certificate is for another host name.", "Use the name that stands in it."
-    if "self-signed" in text or "local issuer" in text:
-        return "the server's certificate is from an authority unknown here.", "Name its file in [http] ca_file."
-    return "no safe connection: TLS failed.", "The server has to speak TLS 1.2 or newer."
+        told = ("the server's certificate has expired.", "Its administrator has to renew it.")
+    elif "ostname mismatch" in text or "doesn't match" in text or "IP address mismatch" in text:
+        told = ("the server's certificate is for another host name.", "Use the name that stands in it.")
+    elif "self-signed" in text or "local issuer" in text:
+        told = ("the server's certificate is from an authority unknown here.", "Name its file in [http] ca_file.")
+    elif any(sign in text for sign in ("CERTIFICATE", "HANDSHAKE", "PROTOCOL", "VERSION")):
+        told = ("no safe connection: TLS failed.", "The server has to speak TLS 1.2 or newer.")
+    else:
+        return Broken(Fate.UNKNOWN, "SSLError")  # a connection that broke off after it was made
+    return Unreachable("FA416", *told)
 
 
 def _readable(path: Path) -> Path:

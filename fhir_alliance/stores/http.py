@@ -95,7 +95,7 @@ class Http:
         if auth is not None and not isinstance(auth, Open) and not self._origin.is_private:
             raise StopRun("FA119", "a token would travel unencrypted.", "Give the store's address with https.")
         self._auth = auth or Open()
-        self._sleep = sleep
+        self.sleep = sleep
         self._limits = limits
         self.pace = Pace(sleep=sleep)
         self._exchange = Exchange(limits, way)
@@ -170,7 +170,7 @@ class Http:
                 if meaning_of(answer.status, answer.body) is not Meaning.AGAIN:
                     return answer, effort.is_lost
                 wait = effort.after_refusal(answer)
-            self._sleep(wait)
+            self.sleep(wait)
 
     def _signed(self, ask: Ask, who: Auth) -> Ask:
         shown = who.header()

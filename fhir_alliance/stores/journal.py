@@ -12,9 +12,9 @@ import sqlite3
 import stat
 import tempfile
 from collections.abc import Collection, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -28,7 +28,10 @@ CREATE TABLE IF NOT EXISTS bookmark (id INTEGER PRIMARY KEY CHECK (id = 1), mark
 CREATE TABLE IF NOT EXISTS intent (key TEXT PRIMARY KEY, type TEXT NOT NULL, system TEXT NOT NULL, since TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS parked (
   reference TEXT PRIMARY KEY, code TEXT NOT NULL, reason TEXT NOT NULL, since TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS refusal (what TEXT PRIMARY KEY, until TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS delivered (key TEXT PRIMARY KEY, id TEXT NOT NULL, digest TEXT NOT NULL);
 """
+REFUSED_DAYS: Final = 1  # asking again costs one request; a site that mends what it refused is not left waiting
 
 
 class Intent(NamedTuple):
@@ -142,6 +145,35 @@ class Journal:
         """Return writes whose outcome an earlier run did not learn."""
         return [Intent(*row) for row in self._db.execute("SELECT key, type, system FROM intent ORDER BY key")]
 
+    def age_s(self, key: str, now: datetime) -> float | None:
+        """Return how many seconds ago a write was sent whose outcome is not known; None where there is none."""
+        row = self._db.execute("SELECT since FROM intent WHERE key = ?", (key,)).fetchone()
+        return (now - datetime.fromisoformat(row[0])).total_seconds() if row else None
+
+    def refuse(self, what: str, now: datetime) -> frozenset[str]:
+        """Remember for a while that the server does not take something; return all that it does not take."""
+        until = (now + timedelta(days=REFUSED_DAYS)).isoformat(timespec="seconds")
+        with self._db:
+            self._db.execute("INSERT OR REPLACE INTO refusal VALUES (?, ?)", (what, until))
+        return self.refusals(now)
+
+    def refusals(self, now: datetime) -> frozenset[str]:
+        """Return what the server has lately refused."""
+        rows = self._db.execute("SELECT what, until FROM refusal").fetchall()
+        return frozenset(what for what, until in rows if datetime.fromisoformat(until) > now)
+
+    def deliver(self, key: str, stored_id: str, digest: str) -> None:
+        """Note where a write stands, for servers that cannot be searched for it; without digest, forget it."""
+        with self._db:
+            self._db.execute("DELETE FROM delivered WHERE key = ?", (key,))
+            if digest:
+                self._db.execute("INSERT INTO delivered VALUES (?, ?, ?)", (key, stored_id, digest))
+
+    def delivered(self, key: str) -> tuple[str, str] | None:
+        """Return the id and digest of a write that was delivered to such a server."""
+        row = self._db.execute("SELECT id, digest FROM delivered WHERE key = ?", (key,)).fetchone()
+        return (str(row[0]), str(row[1])) if row else None
+
     def park(self, parked: Iterable[tuple[str, str, str]], cleared: Collection[str]) -> None:
         """Keep parked records (reference, code, reason), and forget those that were read this time."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -159,17 +191,22 @@ class Journal:
         self._lock.release()
 
 
-def _private(folder: Path) -> Path:
-    """Return the state folder, made if needed; refuses one that others can read or that leads elsewhere."""
+def refuse_open_folder(folder: Path) -> None:
+    """Raise StopRun FA503 (a link), FA505 (others can read it) for a state folder that cannot be used as it is."""
     if folder.is_symlink():
         raise StopRun("FA503", "the state folder is a symbolic link.", "Name the real folder in [state] folder.")
+    if folder.is_dir() and stat.S_IMODE(os.stat(folder).st_mode) & 0o077:
+        raise StopRun("FA505", "the state folder can be read by others.", "Run: chmod 700 on it.")
+
+
+def _private(folder: Path) -> Path:
+    """Return the state folder, made if needed; refuses one that others can read or that leads elsewhere."""
+    refuse_open_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        mode = stat.S_IMODE(os.stat(folder).st_mode)
     except OSError as error:
         raise StopRun("FA504", f"the state folder cannot be made: {error.strerror}.", "Set [state] folder.") from None
-    if mode & 0o077:
-        raise StopRun("FA505", "the state folder can be read by others.", "Run: chmod 700 on it.")
+    refuse_open_folder(folder)
     return folder
 
 

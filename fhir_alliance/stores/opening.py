@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fhir_alliance.config import Config, HttpSection
 from fhir_alliance.errors import StopRun
+from fhir_alliance.stores.capability import load_profile
 from fhir_alliance.stores.folder import FolderStore
 from fhir_alliance.stores.http import Http
 from fhir_alliance.stores.identity import authorised, limits_of, way_of
@@ -25,7 +26,11 @@ def open_store(location: str, config: Config, needs: Needs = Needs()) -> Store: 
     needs: what the command does there; a server is asked for no further rights.
     """
     place = located(location, config)
-    return ServerStore(place, open_http(place, config, needs)) if is_address(place) else FolderStore(Path(place))
+    if not is_address(place):
+        return FolderStore(Path(place))
+    pinned = config.store.profile
+    profile = load_profile(pinned, place.rstrip("/")) if pinned is not None else None
+    return ServerStore(place, open_http(place, config, needs), profile)
 
 
 def located(location: str, config: Config) -> str:

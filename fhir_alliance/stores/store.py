@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -44,6 +44,9 @@ class PersonRecord(NamedTuple):
     adopted: int = 0
 
 
+NOT_TAKEN: Final = "FA408"  # the code of a Refusal where the store takes nothing of that type at all
+
+
 class Refusal(NamedTuple):
     """A group of writes that the store does not take, with a code and a reason without patient data."""
 
@@ -61,6 +64,7 @@ class Written:
         self.unchanged: Counter[str] = Counter()
         self.refused: list[Refusal] = []
         self.unknown: list[Write] = []
+        self.lower: set[str] = set()  # why anything was sent in a lower way than the best, in words
 
 
 class Store(Protocol):

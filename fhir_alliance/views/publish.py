@@ -35,5 +35,6 @@ def publish_text(
             lines.append(Text(f"  {'would be ' if dry_run and name in _DONE else ''}{name}: {what}"))
     if not any(counts[name] for name in _DONE):
         lines.append(Text("  Nothing changed."))
+    lines += [Text(f"  {way}") for way in counts.get("lower", ())]
     lines += [Text(f"  not taken: {url} ({code}: {reason})") for url, code, reason in refused]
     return Group(*lines)

@@ -21,6 +21,22 @@ Clinic: TypeAlias = Callable[..., Path]
 
 EHR = "https://ehr.example/fhir"
 HIDDEN = "s3cret-t0ken"
+STATEMENT = {
+    "resourceType": "CapabilityStatement",
+    "rest": [
+        {
+            "interaction": [{"code": "transaction"}],
+            "resource": [
+                {
+                    "type": kind,
+                    "interaction": [{"code": code} for code in ("create", "update", "search-type")],
+                    "conditionalCreate": True,
+                }
+                for kind in ("Observation", "Task")
+            ],
+        }
+    ],
+}
 NO_ITEMS = {"item": [], "questionnaire": "https://example.org/Questionnaire/none"}
 
 
@@ -33,6 +49,7 @@ def ehr() -> Iterator[responses.RequestsMock]:
         for known in ("Task", "Questionnaire"):
             server.get(f"{EHR}/{known}", json={"resourceType": "Bundle"}, content_type=kind)
         server.get(f"{EHR}/QuestionnaireResponse", json={"resourceType": "Bundle", "entry": [form]}, content_type=kind)
+        server.get(f"{EHR}/metadata", json=STATEMENT, content_type=kind)
         server.post(re.compile(rf"{EHR}/\w+/_search"), json={"resourceType": "Bundle"}, content_type=kind)
         yield server
 
@@ -97,15 +114,26 @@ def test_unreachable(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("status", "ends", "code"),
-    [(401, 11, "FA406"), (403, 11, "FA406"), (405, 22, "FA408"), (501, 22, "FA408")],
+    [(401, 11, "FA406"), (403, 11, "FA406")],
 )
-def test_a_server_that_takes_no_writes(
+def test_a_server_that_does_not_accept_us(
     run: Run, ehr: responses.RequestsMock, status: int, ends: int, code: str
 ) -> None:
-    """11: who we are is not accepted.  22: the server cannot take what is written."""
+    """11: who we are is not accepted."""
     ehr.post(EHR + "/", status=status)
     done = run("sync", "--store", EHR)
     assert (done.exit_code, code_of(done)) == (ends, code)
+
+
+@pytest.mark.parametrize("status", [405, 501])
+def test_a_server_that_takes_no_writes(run: Run, ehr: responses.RequestsMock, here: Path, status: int) -> None:
+    """22: the server takes nothing of ours, neither together nor one by one; the form waits with that reason."""
+    ehr.post(EHR + "/", status=status)
+    ehr.post(re.compile(rf"{EHR}/(Task|Observation)$"), status=status)
+    done = run("sync", "--store", EHR, "--parked", "parked.ndjson")
+    assert done.exit_code == 22, done.stderr
+    assert "sent one at a time" in done.stderr
+    assert "FA408" in (here / "parked.ndjson").read_text(encoding="utf-8")
 
 
 def test_unknown_outcome(run: Run, ehr: responses.RequestsMock) -> None:

@@ -389,6 +389,10 @@ def server(tmp_path: Path) -> Callable[[Sequence[Resource], int], tuple[Summary,
         with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
             for kind in ORDER:
                 mock.add_callback(responses.GET, f"{EHR}/{kind}", search, content_type=FHIR_JSON)
+            held = {"interaction": [{"code": "create"}, {"code": "update"}], "conditionalCreate": True}
+            rest = {"interaction": [{"code": "transaction"}], "resource": [{"type": kind, **held} for kind in ORDER]}
+            statement = {"resourceType": "CapabilityStatement", "rest": [rest]}
+            mock.get(f"{EHR}/metadata", json=statement, content_type=FHIR_JSON)
             mock.add_callback(responses.POST, f"{EHR}/", take, content_type=FHIR_JSON)
             store = ServerStore(EHR)
             journal = Journal(tmp_path / "state", store.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -88,6 +88,24 @@ def serve() -> Iterator[Callable[..., Loopback]]:
         server.stop()
 
 
+TYPES = (
+    "QuestionnaireResponse", "Questionnaire", "Observation", "Task", "Consent", "Goal", "CarePlan", "CareTeam",
+    "Encounter", "Communication", "Provenance", "ValueSet", "CodeSystem", "ConceptMap", "StructureDefinition",
+)  # fmt: skip
+SEARCH = ("_id", "_lastUpdated", "identifier", "patient", "url", "authored")
+
+
+def statement(
+    *system: str, without: Collection[str] = (), search: Collection[str] = SEARCH, **flags: bool
+) -> dict[str, Any]:
+    """Return a CapabilityStatement. system: interactions.  without: of each type.  flags: conditionalCreate, ..."""
+    interactions = [{"code": code} for code in ("read", "search-type", "create", "update") if code not in without]
+    held = {"interaction": interactions, "searchParam": [{"name": name} for name in search], **flags}
+    rest = {"mode": "server", "interaction": [{"code": code} for code in system]}
+    rest["resource"] = [{"type": kind, **held} for kind in TYPES]
+    return {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [rest]}
+
+
 class Ehr:
     """A small FHIR server in memory: searches by id, patient and change; transactions with its own ids.
 
@@ -102,10 +120,13 @@ class Ehr:
         self.on_create: Callable[[dict[str, Any], Callable[[], Answer]], Answer] = lambda _, commit: commit()
         self.on_search: dict[str, Answer] = {}
         self.transactions: list[dict[str, Any]] = []
+        self.statement = statement("transaction", "batch", conditionalCreate=True)
 
     def __call__(self, request: Request) -> Answer:
         """Answer a request."""
         url = urlsplit(request.path)
+        if url.path == "/fhir/metadata":
+            return 200, self.statement, {}
         if request.method == "POST" and not url.path.endswith("/_search"):
             bundle = json.loads(request.body)
             if bundle["resourceType"] != "Bundle":

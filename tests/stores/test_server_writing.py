@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from fhir_alliance.core.model import Write, WriteMode
-from fhir_alliance.errors import Exit, ServerRefuses
+from fhir_alliance.errors import Exit
 from fhir_alliance.fhir.difference import CANONICAL, Change, ChangeKind, Known
 from fhir_alliance.runs.catalog import load_catalog
 from fhir_alliance.runs.policy import Policy
@@ -134,11 +134,13 @@ def test_a_refused_form_is_parked_and_tried_again(ehr: Ehr, run: Callable[[], Su
 
 @pytest.mark.parametrize("status", [404, 405, 501])
 def test_a_server_without_transactions(ehr: Ehr, store: ServerStore, journal: Journal, status: int) -> None:
-    """A server that takes no transactions ends the run with a status of its own."""
-    ehr.on_transaction = lambda *_: (status, {}, {})
-    with pytest.raises(ServerRefuses, match="FA408") as told:
-        put(store, journal, write(key(1)))
-    assert told.value.exit is Exit.REFUSED
+    """A server that refuses all that is sent to it has everything refused, with a reason, and nothing in doubt."""
+    ehr.on_transaction = ehr.on_create = lambda *_: (status, {}, {})
+    written = put(store, journal, write(key(1)))
+    [refused] = written.refused
+    assert (refused.group, refused.code) == (key(1), "FA408" if status != 404 else "FA413")
+    assert (written.unknown, journal.unsettled()) == ([], [])
+    assert written.lower
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,194 @@
+"""The story of a check-up: what a store can do, which way each output takes there, and what a site has to allow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from fhir_alliance.config import Config
+from fhir_alliance.core.model import WriteMode
+from fhir_alliance.errors import AllianceError, Exit
+from fhir_alliance.runs.needs import ALL, ORDERING, PUBLISHING, SYNC
+from fhir_alliance.stores.bundles import IN_BUNDLES
+from fhir_alliance.stores.capability import Once, Rung, ServerProfile, load_profile
+from fhir_alliance.stores.http import Http
+from fhir_alliance.stores.identity import authorised
+from fhir_alliance.stores.journal import Journal, refuse_open_folder
+from fhir_alliance.stores.opening import is_address, located, open_http, open_store, state_folder_of
+from fhir_alliance.stores.probe import Check, Probed, Standing, probe
+from fhir_alliance.stores.scopes import asked
+
+
+class Route(NamedTuple):
+    """How an output gets into a store, and why in this way. route: empty where there is none."""
+
+    output: str
+    type: str
+    route: str
+    reason: str
+
+
+class CheckUp(NamedTuple):
+    """All that was found. profile: of a server; None for a folder, or where it was not asked."""
+
+    store: str
+    checks: list[Check]
+    profile: ServerProfile | None = None
+    routes: tuple[Route, ...] = ()
+    to_allow: tuple[str, ...] = ()
+
+    @property
+    def exit(self) -> Exit:
+        """How a sync would end, as far as this shows it: the first fault counts."""
+        return next((check.exit for check in self.checks if check.standing is Standing.FAULT), Exit.DONE)
+
+    def as_object(self) -> dict[str, Any]:
+        """Return it as `--json` prints it."""
+        return {
+            "store": self.store,
+            "checks": [c._asdict() | {"standing": c.standing.value, "exit": int(c.exit)} for c in self.checks],
+            "routes": [route._asdict() for route in self.routes],
+            "to_allow": list(self.to_allow),
+            "profile": self.profile.model_dump(mode="json") if self.profile is not None else None,
+        }
+
+
+def doctor(location: str, config: Config, *, offline: bool = False) -> CheckUp:
+    """Return what works and what does not. offline: only what can be seen without the server."""
+    place = located(location, config)
+    checks = [*_configured(place, config), _state(place, config)]
+    if not is_address(place) or offline or any(check.standing is Standing.FAULT for check in checks):
+        return CheckUp(place, checks)
+    http = open_http(place, config, ALL.without_writes())
+    try:
+        found = probe(http, SYNC)
+    except AllianceError as error:
+        return CheckUp(place, [*checks, _fault("server", error)])
+    finally:
+        http.close()
+    return _judged(place, [*checks, *found.checks], found, config)
+
+
+def _judged(place: str, checks: list[Check], found: Probed, config: Config) -> CheckUp:
+    """Return the check-up with routes, and what a site's administrator has to allow. A pinned profile outranks."""
+    profile = found.profile
+    if config.store.profile is not None:
+        pinned = load_profile(config.store.profile, place.rstrip("/"))
+        checks.append(_compared(pinned, profile))
+        profile = pinned
+    routes = tuple(_routes(profile))
+    is_v2 = "permission-v2" in (found.smart.get("capabilities") or ())
+    to_allow = tuple(_to_allow(profile, checks))
+    if found.smart and config.auth.kind in ("smart-backend", "client-secret"):
+        to_allow += (f"Scopes for sync: {asked(SYNC, is_v2=is_v2)}",)
+        to_allow += (f"Scopes for order: {asked(ORDERING, is_v2=is_v2)}",)
+        to_allow += (f"Scopes for publish: {asked(PUBLISHING, is_v2=is_v2)}",)
+    checks += [
+        Check(f"write {route.type}", Standing.FAULT, route.reason, "See what has to be allowed.", Exit.REFUSED)
+        for route in routes
+        if not route.route and route.output != "forms"  # where forms stand already, nothing has to be published
+    ]
+    return CheckUp(place, checks, profile, routes, to_allow)
+
+
+def _configured(place: str, config: Config) -> Iterator[Check]:
+    """Yield whether the configuration holds together, and its secret files are private and usable."""
+    yield Check("configuration", Standing.OK, "is understood.")
+    if not is_address(place):
+        yield _tried("store", "is a folder.", lambda: open_store(place, config).close())
+        return
+    yield _tried("address", "is one that a server can have.", lambda: Http(place).close())
+    what = {"none": "none is configured."}.get(config.auth.kind, f"{config.auth.kind}: files are private and usable.")
+    yield _tried("credentials", what, lambda: authorised(place, config, SYNC))
+    if config.store.profile is not None:
+        path = config.store.profile
+        yield _tried("profile", "is pinned.", lambda: load_profile(path, place.rstrip("/")))
+
+
+def _state(place: str, config: Config) -> Check:
+    """Return whether the state folder is private and can be written; nothing is made there."""
+    try:
+        folder = state_folder_of(place, config)
+        refuse_open_folder(folder)
+        beside = folder if folder.exists() else next(p for p in folder.absolute().parents if p.exists())
+        if not beside.is_dir() or not os.access(beside, os.W_OK):
+            return Check("state", Standing.FAULT, *_UNWRITABLE)
+        Journal.rehearsal(folder).close()
+    except AllianceError as error:
+        return _fault("state", error)
+    return Check("state", Standing.OK, "the journal is private and sound." if folder.exists() else "not made yet.")
+
+
+_UNWRITABLE = ("the state folder cannot be written.", "Set [state] folder.", Exit.CONFIGURATION)
+
+
+def _tried(name: str, what: str, does: Any) -> Check:
+    try:
+        does()
+    except AllianceError as error:
+        return _fault(name, error)
+    return Check(name, Standing.OK, what)
+
+
+def _fault(name: str, error: AllianceError) -> Check:
+    return Check(name, Standing.FAULT, f"{error.code} {error.message}", error.hint, error.exit)
+
+
+def _compared(pinned: ServerProfile, found: ServerProfile) -> Check:
+    """Return whether a pinned profile still says what the server does."""
+    kinds = sorted(SYNC.reads | SYNC.writes)
+    changed = [kind for kind in kinds if pinned.of(kind).model_copy(update={"once": None}) != found.of(kind)]
+    changed += ["transactions"] if (pinned.transaction, pinned.batch) != (found.transaction, found.batch) else []
+    if not changed:
+        return Check("pinned profile", Standing.OK, "the server does what the profile says.")
+    what = f"the server has changed, or was overridden: {', '.join(changed)}."
+    return Check("pinned profile", Standing.NOTE, what, "Compare with: doctor --save FILE, without the pinned one.")
+
+
+_OUTPUTS = (
+    ("scores", "Observation", WriteMode.KEEP_CURRENT, False),
+    ("reviews", "Task", WriteMode.CREATE_ONCE, False),
+    ("forms", "Questionnaire", WriteMode.KEEP_CURRENT, True),
+)
+
+
+def _routes(profile: ServerProfile) -> Iterator[Route]:
+    for output, kind, mode, is_canonical in _OUTPUTS:
+        once = profile.once(kind, mode, is_canonical=is_canonical)
+        if once is None:
+            reason = f"the server takes no {kind}: neither create, nor update with ids of ours."
+            yield Route(output, kind, "", reason)
+            continue
+        rung = profile.rung()
+        if once not in IN_BUNDLES:
+            rung = Rung.SINGLES
+        how = f"{kind} in a {rung}" if rung is not Rung.SINGLES else f"{kind}, one at a time"
+        yield Route(output, kind, f"{how}, {once}", f"{_WHY_RUNG[rung]}; {_WHY_ONCE[once]}")
+
+
+_WHY_RUNG = {
+    Rung.TRANSACTION: "all of a form stands or none of it",
+    Rung.BATCH: "no transactions; each entry has an outcome of its own",
+    Rung.SINGLES: "neither transactions nor batches that could be repeated safely",
+}
+_WHY_ONCE = {
+    Once.CLIENT_ID: "it takes ids of ours, so that a write can be repeated",
+    Once.CONDITIONAL_UPDATE: "it updates by identifier, so that a write can be repeated",
+    Once.CONDITIONAL_CREATE: "it creates only what is not there yet",
+    Once.SEARCH_FIRST: "it can be searched by identifier, before and after a write",
+    Once.BY_CONTENT: "it cannot be searched by identifier; what the client has is compared by content",
+    Once.JOURNAL_ONLY: "nothing can be read back; a write whose answer is lost waits for a person",
+}
+
+
+def _to_allow(profile: ServerProfile, checks: list[Check]) -> Iterator[str]:
+    for check in checks:
+        if check.standing is Standing.FAULT and check.name.startswith("read ") and check.exit is Exit.REFUSED:
+            yield f"Search of {check.name.removeprefix('read ')}, by patient or change."
+    for kind in sorted(SYNC.writes):
+        lacking = [each for each in ("create", "update") if each not in profile.of(kind).interactions]
+        if lacking:
+            yield f"{' and '.join(lacking).capitalize()} of {kind}."
+        elif profile.once(kind, WriteMode.CREATE_ONCE) in (Once.BY_CONTENT, Once.JOURNAL_ONLY):
+            yield f"Search of {kind} by identifier, or conditional create."

@@ -1,0 +1,224 @@
+"""Gets writes to a server on the best rung that it takes: a transaction, a batch, or one after the other.
+
+A rung that the server refuses is remembered in the journal for a while and told in the summary; nothing is ever sent in
+a lower way in silence, and in no way twice. Further rungs of an output (documents, files) begin where `Became` says
+`UNSUPPORTED`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+from fhir_alliance.core.model import Write, WriteMode
+from fhir_alliance.errors import RetryLater, Unreachable
+from fhir_alliance.fhir.difference import CANONICAL, Change, ChangeKind, Known
+from fhir_alliance.fhir.outcome import Meaning
+from fhir_alliance.stores.bundles import (
+    IN_BUNDLES,
+    batch_bundle,
+    groups_of,
+    said_of,
+    transaction,
+    waves_of,
+)  # fmt: skip
+from fhir_alliance.stores.capability import Once, Rung, ServerProfile
+from fhir_alliance.stores.http import Http, Reply, json_of
+from fhir_alliance.stores.journal import Intent, Journal
+from fhir_alliance.stores.singles import UNKNOWN, Became, Outcome, Singles, why_not
+from fhir_alliance.stores.store import NOT_TAKEN, Refusal, Written
+
+LOWER: Final = {
+    Rung.BATCH: "sent in batches: the server takes no transactions",
+    Rung.SINGLES: "sent one at a time: the server takes neither transactions nor batches that can be repeated safely",
+}
+
+
+class Delivery:
+    """Sends changes to one server and keeps count of what became of them."""
+
+    def __init__(self, http: Http, profile: ServerProfile, known: Known, journal: Journal) -> None:
+        self._http, self._profile, self._known, self._journal = http, profile, known, journal
+        self._singles = Singles(http, profile, known, journal)
+        self._refused = journal.refusals(datetime.now(UTC))
+        self.written = Written()
+
+    def send(self, changes: Sequence[Change]) -> None:
+        """Send changes that belong together as far as the server can keep them together."""
+        rung = self.rung_of(changes)
+        batch = self._with_company(changes)
+        if rung is Rung.TRANSACTION:
+            self._transact(batch)
+            return
+        self.written.lower.add(LOWER[rung])
+        if rung is Rung.BATCH:
+            self._send_batches(batch)
+        else:
+            self._send_singles(batch)
+
+    def send_alone(self, change: Change) -> None:
+        """Send one change by itself, whatever the server would take together."""
+        self._send_singles([change])
+
+    def rung_of(self, batch: Iterable[Change]) -> Rung:
+        """Return the best rung for these changes: Bundles hold only what may be repeated."""
+        rung = self._profile.rung(self._refused)
+        created = [c.write for c in batch if c.kind is ChangeKind.CREATE and not is_company(c.write)]
+        return rung if all(self._once(write) in IN_BUNDLES for write in created) else Rung.SINGLES
+
+    def _with_company(self, changes: Sequence[Change]) -> list[Change]:
+        """Return the changes with what only accompanies them (Provenance), where it can be sent so as to stand once."""
+        left_out = {c.write.type for c in changes if is_company(c.write) and self._once(c.write) not in IN_BUNDLES}
+        if left_out:
+            self.written.lower.add(f"without {', '.join(sorted(left_out))}: the server cannot keep it single")
+        return [change for change in changes if change.write.type not in left_out]
+
+    def _once(self, write: Write) -> Once | None:
+        is_canonical = write.system == CANONICAL
+        return self._profile.once(write.type, write.mode, is_canonical=is_canonical, refused=self._refused)
+
+    def _transact(self, batch: Sequence[Change]) -> None:
+        """Send one transaction; where it is refused, find the group that it is refused for."""
+        self._intend(batch)
+        try:
+            reply = self._http.post("", transaction(batch, self._known, self._once))
+        except RetryLater:
+            self._leave_unknown(batch)
+            return
+        if reply.ok:
+            self._count_all_or_nothing(batch, reply)
+        elif reply.is_second and reply.meaning is Meaning.CONFLICT:  # perhaps by our own first attempt
+            self._leave_unknown(batch)
+        elif reply.status in (404, 405, 501):
+            self._step_down(Rung.TRANSACTION, batch)
+        else:
+            self._divide(batch, reply)
+
+    def _divide(self, batch: Sequence[Change], reply: Reply) -> None:
+        groups = groups_of(batch)
+        if len(groups) > 1:
+            for group in groups:
+                self._transact(group)
+        elif reply.meaning is Meaning.TOO_LARGE:
+            self.written.lower.add("a form's results sent one at a time: too large for the server together")
+            self._send_singles(batch)
+        else:
+            self._refuse(batch[0], why_not(reply.meaning, reply.problem()))
+            self._journal.settle(change.write.value for change in batch)
+
+    def _step_down(self, rung: Rung, batch: Sequence[Change]) -> None:
+        """Remember that the server refuses a rung, and send the changes on a lower one."""
+        self._refused = self._journal.refuse(rung.value, datetime.now(UTC))
+        self._journal.settle(change.write.value for change in batch)
+        self.send(batch)
+
+    def _count_all_or_nothing(self, batch: Sequence[Change], reply: Reply) -> None:
+        """Count what a transaction's answer confirms; what it does not stays unknown."""
+        said = said_of(batch, _answered(reply))
+        for change, entry in zip(batch, said or [(0, "", None)] * len(batch), strict=True):
+            self._count(change, _outcome(change, *entry) if 200 <= entry[0] < 300 else UNKNOWN)
+
+    def _send_batches(self, batch: Sequence[Change]) -> None:
+        """Send batches in waves: an entry refers to nothing in its own batch. Each entry has an outcome of its own."""
+        broken: set[str] = set()
+        for wave in waves_of(batch):
+            ready = [change for change in wave if self._may_go(change, broken)]
+            if not ready:
+                continue
+            self._intend(ready)
+            try:
+                reply = self._http.post("", batch_bundle(ready, self._known, self._once))
+            except RetryLater:
+                self._leave_unknown(ready)
+                broken |= {_group(change) for change in ready}
+                continue
+            if reply.status in (404, 405, 501):
+                left = [change for change in batch if change.write.value not in self._known.by_value]
+                self._step_down(Rung.BATCH, left or ready)
+                return
+            said = said_of(ready, _answered(reply)) if reply.ok else [(reply.status, "", None)] * len(ready)
+            for change, entry in zip(ready, said or [(0, "", None)] * len(ready), strict=True):
+                if not self._count(change, _outcome(change, *entry)):
+                    broken.add(_group(change))
+
+    def _send_singles(self, batch: Sequence[Change]) -> None:
+        broken: set[str] = set()
+        for wave in waves_of(batch):
+            for change in wave:
+                if self._may_go(change, broken) and not self._count(change, self._singles.send(change)):
+                    broken.add(_group(change))
+
+    def _may_go(self, change: Change, broken: set[str]) -> bool:
+        """Return whether a change may be sent; the rest of a group of which a part failed waits for the next run."""
+        if _group(change) not in broken:
+            return True
+        if change.write.group not in {refused.group for refused in self.written.refused}:
+            self.written.unknown.append(change.write)
+        return False
+
+    def _count(self, change: Change, outcome: Outcome) -> bool:
+        """Count what became of a change; return whether it stands now."""
+        write = change.write
+        if outcome.became is Became.UNKNOWN:
+            self._leave_unknown([change])
+            return False
+        self._journal.settle([write.value])
+        if outcome.became in (Became.REFUSED, Became.UNSUPPORTED):
+            self._refuse(change, (outcome.code, outcome.reason))
+            return False
+        counters = {Became.CREATED: self.written.created, Became.UPDATED: self.written.updated}
+        counters.get(outcome.became, self.written.unchanged)[write.type] += 1
+        if outcome.id:
+            self._known.by_value.setdefault(write.value, {"id": outcome.id})
+        return True
+
+    def _refuse(self, change: Change, why: tuple[str, str]) -> None:
+        refused = Refusal(change.write.group, *why)
+        if refused not in self.written.refused:
+            self.written.refused.append(refused)
+
+    def _leave_unknown(self, changes: Iterable[Change]) -> None:
+        self.written.unknown += [change.write for change in outcomes(changes)]
+
+    def _intend(self, changes: Sequence[Change]) -> None:
+        self._journal.intend(Intent(c.write.value, c.write.type, c.write.system) for c in outcomes(changes))
+
+
+def is_company(write: Write) -> bool:
+    """Return whether a write only tells where others come from."""
+    return write.type == "Provenance"
+
+
+def outcomes(changes: Iterable[Change]) -> list[Change]:
+    """Return the changes whose outcome has to be known."""
+    return [change for change in changes if change.write.mode is not WriteMode.ACCOMPANY]
+
+
+def _outcome(change: Change, status: int, name: str, outcome: Any) -> Outcome:
+    """Return what an entry of an answer says."""
+    if 200 <= status < 300:
+        if change.kind is ChangeKind.UPDATE:
+            return Outcome(Became.UPDATED, change.stored_id)
+        return Outcome(Became.CREATED if status == 201 else Became.STANDS, name)
+    said = Reply(status, orjson.dumps(outcome), {})
+    meaning = said.meaning
+    if status == 0 or status >= 500 or meaning is Meaning.AGAIN:
+        return UNKNOWN
+    if meaning is Meaning.UNSUPPORTED:
+        return Outcome(Became.UNSUPPORTED, "", NOT_TAKEN, f"the server takes no {change.write.type} from us")
+    return Outcome(Became.REFUSED, "", *why_not(meaning, said.problem()))
+
+
+def _group(change: Change) -> str:
+    return change.write.group or change.write.value
+
+
+def _answered(reply: Reply) -> Any:
+    """Return what the server says it did, or nothing where its answer cannot be read: the write may have happened."""
+    try:
+        return json_of(reply)
+    except Unreachable:
+        return None

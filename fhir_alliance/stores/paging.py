@@ -1,0 +1,80 @@
+"""Pages of a search, to their end, on one server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+import orjson
+
+from fhir_alliance.errors import RetryLater, Unreachable
+from fhir_alliance.stores.http import Http, Reply
+
+MAX_PAGES: Final = 100_000
+
+
+class Entry(msgspec.Struct):
+    """Bundle.entry."""
+
+    resource: msgspec.Raw = msgspec.Raw()
+    search: dict[str, Any] = {}
+
+
+class Link(msgspec.Struct):
+    """Bundle.link."""
+
+    relation: str = ""
+    url: str = ""
+
+
+class Bundle(msgspec.Struct):
+    """A page."""
+
+    entry: list[Entry] = []
+    link: list[Link] = []
+
+
+def pages(http: Http, reply: Reply) -> Iterator[Bundle]:
+    """Yield the pages of a search, following `next` on this server only, and never in a circle."""
+    seen: set[str] = set()
+    for _ in range(MAX_PAGES):
+        if not reply.ok:
+            raise Unreachable("FA409", f"a search failed ({reply.problem()}).", "Check what the server supports.")
+        bundle = _bundle(reply)
+        yield bundle
+        following = next((link.url for link in bundle.link if link.relation == "next"), "")
+        if not following:
+            return
+        if following in seen:
+            raise RetryLater("FA410", "the server's pages lead in a circle.", "Run again later.")
+        seen.add(following)
+        reply = http.get(following)
+    raise RetryLater("FA411", f"more than {MAX_PAGES} pages.", "Run again: it goes on from the bookmark.")
+
+
+def matches(bundle: Bundle) -> list[bytes]:
+    """Return the resources that were searched for; outcomes and included ones are left out."""
+    return [
+        bytes(entry.resource)
+        for entry in bundle.entry
+        if bytes(entry.resource) and entry.search.get("mode", "match") == "match"
+    ]
+
+
+def found(http: Http, first: Reply) -> list[Mapping[str, Any]]:
+    """Return all resources on all pages."""
+    return [orjson.loads(body) for bundle in pages(http, first) for body in matches(bundle)]
+
+
+def found_by(http: Http, kind: str, params: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    """Return all resources of a type that a search finds."""
+    resources = found(http, http.search(kind, params))
+    return [resource for resource in resources if isinstance(resource, dict) and resource.get("resourceType") == kind]
+
+
+def _bundle(reply: Reply) -> Bundle:
+    try:
+        return msgspec.json.decode(reply.body, type=Bundle)
+    except (msgspec.DecodeError, RecursionError):
+        raise Unreachable("FA407", "the answer is not a FHIR Bundle.", "Is this a FHIR base address?") from None

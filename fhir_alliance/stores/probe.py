@@ -1,0 +1,188 @@
+"""What safe reads show of a server: no patient is asked for, nothing is written, and what is found is not kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from fhir_alliance.errors import AllianceError, Exit
+from fhir_alliance.fhir.identifiers import BASE, REVIEW, SCORE
+from fhir_alliance.fhir.outcome import Meaning
+from fhir_alliance.stores.capability import ServerProfile, cautious, read_statement
+from fhir_alliance.stores.discovery import smart_configuration
+from fhir_alliance.stores.http import Http, Reply
+from fhir_alliance.stores.scopes import Needs
+
+NOBODY: Final = "fhir-alliance-probe"  # an id that no patient has
+_SYSTEMS: Final[Mapping[str, str]] = {"Observation": SCORE, "Task": REVIEW}
+_BY_URL: Final = frozenset({"Questionnaire", "ValueSet", "CodeSystem", "ConceptMap", "StructureDefinition"})
+
+
+class Standing(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    NOTE = "note"  # it works, in another way than the best
+    FAULT = "fault"  # a command will stop here
+
+
+class Check(NamedTuple):
+    """One thing that was looked at. what: a sentence.  hint: what to do.  exit: how a command would end."""
+
+    name: str
+    standing: Standing
+    what: str
+    hint: str = ""
+    exit: Exit = Exit.DONE
+
+
+class Probed(NamedTuple):
+    """What was found. profile: the statement, corrected by what the reads showed."""
+
+    profile: ServerProfile
+    checks: list[Check]
+    smart: Mapping[str, Any]
+
+
+def probe(http: Http, needs: Needs) -> Probed:
+    """Return what a server says and shows of itself. needs: of the commands that shall run against it.
+
+    Raises Unreachable where nobody answers at all.
+    """
+    statement, checks = _statement(http)
+    smart = smart_configuration(http)
+    profile = read_statement(statement, http.base) if statement else cautious(http.base)
+    for kind in sorted(needs.reads):
+        check = _read(http, kind)
+        checks.append(check)
+        if check.standing is Standing.FAULT and statement:
+            profile = _without(profile, kind, interaction="search-type")
+    for kind in sorted(needs.writes & _SYSTEMS.keys()):
+        check = _identified(http, kind)
+        checks.append(check)
+        if check.standing is not Standing.OK:
+            profile = _without(profile, kind, parameter="identifier")
+    return Probed(profile, checks, smart)
+
+
+def fetch_profile(http: Http) -> ServerProfile:
+    """Return what the server states, or what is assumed of one that states nothing."""
+    statement = _object(http.peek("metadata")) or _object_or_none(http)
+    return read_statement(statement, http.base) if statement else cautious(http.base)
+
+
+def _object_or_none(http: Http) -> dict[str, Any]:
+    try:
+        return _object(http.get("metadata"))
+    except AllianceError:
+        return {}
+
+
+def _statement(http: Http) -> tuple[dict[str, Any], list[Check]]:
+    """Return the CapabilityStatement, read without saying who we are and then with it, and how both went."""
+    statement = _object(http.peek("metadata"))
+    said = "the server states what it can" if statement else "the server states nothing without authorisation"
+    checks = [Check("metadata", Standing.OK if statement else Standing.NOTE, said + ".")]
+    try:
+        signed = _object(http.get("metadata"))
+        checks.append(Check("authorisation", Standing.OK, "the server accepts who we are."))
+    except AllianceError as error:
+        signed = {}
+        checks.append(Check("authorisation", Standing.FAULT, f"{error.code} {error.message}", error.hint, error.exit))
+    statement = signed or statement
+    checks.append(_version(statement))
+    return statement, checks
+
+
+def _version(statement: Mapping[str, Any]) -> Check:
+    version = str(statement.get("fhirVersion", ""))[:10]
+    if not statement:
+        what = "there is no CapabilityStatement; the least is assumed of this server."
+        return Check("fhir-version", Standing.NOTE, what, "Is this a FHIR base address?")
+    if version.startswith("4.0"):
+        return Check("fhir-version", Standing.OK, f"FHIR {version} (R4).")
+    what = f"the server states FHIR {version or 'in no version'}; only R4 (4.0.1) is read and written."
+    return Check("fhir-version", Standing.FAULT, what, "Ask for the server's R4 address.", Exit.REFUSED)
+
+
+def _read(http: Http, kind: str) -> Check:
+    """Return whether a type can be searched for as the commands do it, without asking for anybody's data."""
+    name = f"read {kind}"
+    try:
+        reply = _asked(http, kind)
+    except AllianceError as error:
+        return Check(name, Standing.FAULT, f"{error.code} {error.message}", error.hint, error.exit)
+    if not reply.ok:
+        what = f"the search that sync uses is refused ({reply.problem()})."
+        return Check(name, Standing.FAULT, what, f"Allow searching {kind}.", Exit.REFUSED)
+    if _entries(reply):
+        what = "the server ignores a condition of the search, and gives what was not asked for."
+        return Check(name, Standing.FAULT, what, f"Ask the vendor how to search {kind}.", Exit.REFUSED)
+    return Check(name, Standing.OK, "can be searched.")
+
+
+def _asked(http: Http, kind: str) -> Reply:
+    if kind == "QuestionnaireResponse":
+        return http.get(kind, {"_lastUpdated": "ge2100-01-01", "_sort": "_lastUpdated", "_count": "1"})
+    if kind in _BY_URL:
+        return http.get(kind, {"url": f"{BASE}/{NOBODY}", "_count": "1"})
+    if kind == "Encounter":
+        return http.search(kind, {"_id": NOBODY, "_count": "1"})
+    return http.search(kind, {"patient": NOBODY, "_count": "1"})
+
+
+def _identified(http: Http, kind: str) -> Check:
+    """Return whether our own resources can be found again by their identifier."""
+    name = f"find {kind} by identifier"
+    hint = f"Allow searching {kind} by identifier, so that no write has to be looked for by its content."
+    try:
+        reply = http.search(kind, {"identifier": f"{_SYSTEMS[kind]}|{NOBODY}", "_count": "1"})
+    except AllianceError as error:
+        return Check(name, Standing.NOTE, f"{error.code} {error.message}", hint)
+    if not reply.ok or reply.meaning is not Meaning.DONE:
+        return Check(name, Standing.NOTE, f"the server cannot ({reply.problem()}).", hint)
+    if _entries(reply):
+        return Check(name, Standing.NOTE, "the server ignores the identifier in a search.", hint)
+    return Check(name, Standing.OK, "works.")
+
+
+def _without(profile: ServerProfile, kind: str, *, interaction: str = "", parameter: str = "") -> ServerProfile:
+    """Return the profile without what a read has shown not to work."""
+    held = profile.of(kind)
+    corrected = held.model_copy(
+        update={
+            "interactions": tuple(each for each in held.interactions if each != interaction),
+            "search": tuple(each for each in held.search if each != parameter),
+        }
+    )
+    return profile.model_copy(update={"types": {**profile.types, kind: corrected}})
+
+
+def _entries(reply: Reply) -> list[Any]:
+    """Return what a search gave, without the outcomes that a server may put beside it."""
+    entries = _parsed(reply).get("entry")
+    return list(_resources(entries)) if isinstance(entries, list) else []
+
+
+def _resources(entries: list[Any]) -> Iterator[Any]:
+    for entry in entries:
+        resource = entry.get("resource") if isinstance(entry, dict) else None
+        if isinstance(resource, dict) and resource.get("resourceType") != "OperationOutcome":
+            yield resource
+
+
+def _object(reply: Reply) -> dict[str, Any]:
+    """Return a CapabilityStatement, or nothing."""
+    found = _parsed(reply)
+    return found if reply.ok and found.get("resourceType") == "CapabilityStatement" else {}
+
+
+def _parsed(reply: Reply) -> dict[str, Any]:
+    try:
+        found = orjson.loads(reply.body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,334 @@
+"""One write at a time, each kept single in the best way that the server knows (integration by capability).
+
+The six ways differ in what they ask of the server. In each, a write whose answer is lost is either safe to repeat or is
+looked for before it is sent again; where neither is possible, it waits for a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from enum import Enum
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from fhir_alliance.core.model import WriteMode
+from fhir_alliance.errors import AllianceError, RetryLater, Unreachable
+from fhir_alliance.fhir.difference import CANONICAL, Change, ChangeKind, Known, same_content, subject_of
+from fhir_alliance.fhir.outcome import Meaning
+from fhir_alliance.stores.bundles import criteria, identified, place_of
+from fhir_alliance.stores.capability import PUTS, Once, ServerProfile
+from fhir_alliance.stores.exchange import Fate
+from fhir_alliance.stores.http import Http, OutcomeUnknown, Reply, json_of
+from fhir_alliance.stores.journal import Intent, Journal
+from fhir_alliance.stores.paging import found_by
+from fhir_alliance.stores.store import NOT_TAKEN
+
+SETTLE_S: Final = (
+    60.0  # how far a search may lag behind a write (HealthLake, Google): until then, "not found" says nothing
+)
+FIRST_LOOK_S: Final = 2.0
+
+
+class Became(Enum):
+    """What became of one write."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    STANDS = "stands"
+    UNKNOWN = "unknown"
+    REFUSED = "refused"
+    UNSUPPORTED = "unsupported"
+
+
+class Outcome(NamedTuple):
+    """What became of a write, under which id, and why not: a code and a reason without patient data."""
+
+    became: Became
+    id: str = ""
+    code: str = ""
+    reason: str = ""
+
+
+UNKNOWN: Final = Outcome(Became.UNKNOWN)
+_SENT: Final = "sent"  # in place of a digest: the answer is not there yet
+TWICE: Final = ("FA417", "it stands on the server more than once; nothing was deleted. A person has to choose.")
+
+
+class Singles:
+    """Writes one change after the other."""
+
+    def __init__(self, http: Http, profile: ServerProfile, known: Known, journal: Journal) -> None:
+        self._http, self._profile, self._known, self._journal = http, profile, known, journal
+        self._refused = journal.refusals(datetime.now(UTC))
+
+    def send(self, change: Change) -> Outcome:
+        """Return what became of a change; ways that the server turns out not to take are remembered and passed over."""
+        if change.kind is ChangeKind.UPDATE:
+            self._intend(change)
+            return self._update(change, change.stored_id, change.stored_version)
+        write = change.write
+        while True:
+            once = self._profile.once(
+                write.type, write.mode, is_canonical=write.system == CANONICAL, refused=self._refused
+            )
+            if once is None:
+                return Outcome(Became.UNSUPPORTED, code=NOT_TAKEN, reason=f"the server takes no {write.type} from us")
+            outcome = self._ways[once](self, change)
+            if outcome.became is not Became.UNSUPPORTED:
+                return outcome
+            self._journal.settle([write.value])  # it was refused, so the next way need not fear it
+            what = once if once in PUTS else "create"
+            self._refused = self._journal.refuse(f"{what}:{write.type}", datetime.now(UTC))
+
+    def _intend(self, change: Change) -> None:
+        if change.write.mode is not WriteMode.ACCOMPANY:  # its outcome is that of what it accompanies
+            self._journal.intend([Intent(change.write.value, change.write.type, change.write.system)])
+
+    def _body(self, change: Change, once: Once) -> dict[str, Any]:
+        resource: dict[str, Any] = orjson.loads(self._known.resolve(change.write.body))
+        return identified(resource, change.write, once)
+
+    def _update(self, change: Change, stored_id: str, version: str) -> Outcome:
+        """Send an update of what stands there, guarded by the version that was read."""
+        resource = {**orjson.loads(self._known.resolve(change.write.body)), "id": stored_id}
+        guard = {"If-Match": f'W/"{version}"'} if version else {}
+        try:
+            reply = self._http.write("PUT", f"{change.write.type}/{stored_id}", orjson.dumps(resource), guard)
+        except RetryLater:
+            return UNKNOWN
+        if reply.is_second and reply.meaning is Meaning.CONFLICT:  # perhaps by our own first attempt
+            return UNKNOWN
+        return Outcome(Became.UPDATED, stored_id) if reply.ok else _refusal(reply)
+
+    def _client_id(self, change: Change) -> Outcome:
+        self._intend(change)
+        place = f"{change.write.type}/{change.write.value}"
+        return self._repeatable("PUT", place, change, Once.CLIENT_ID, {})
+
+    def _conditional_update(self, change: Change) -> Outcome:
+        self._intend(change)
+        body = self._body(change, Once.CONDITIONAL_UPDATE)
+        place = f"{change.write.type}?{criteria(change.write, body)}"
+        return self._repeatable("PUT", place, change, Once.CONDITIONAL_UPDATE, {})
+
+    def _conditional_create(self, change: Change) -> Outcome:
+        self._intend(change)
+        body = self._body(change, Once.CONDITIONAL_CREATE)
+        guard = {"If-None-Exist": criteria(change.write, body)}
+        return self._repeatable("POST", change.write.type, change, Once.CONDITIONAL_CREATE, guard)
+
+    def _repeatable(self, method: str, place: str, change: Change, once: Once, guard: dict[str, str]) -> Outcome:
+        body = self._body(change, once)
+        try:
+            reply = self._http.write(method, place, orjson.dumps(body), guard)
+        except RetryLater:
+            return UNKNOWN
+        if reply.ok:
+            name = change.write.value if once is Once.CLIENT_ID else _id_in(reply)
+            return Outcome(Became.CREATED if reply.status == 201 else Became.STANDS, name)
+        if reply.meaning in (Meaning.CONFLICT, Meaning.DUPLICATE):
+            return Outcome(Became.REFUSED, "", *TWICE)
+        return _unsupported() if method == "PUT" and reply.meaning is Meaning.GONE else _refusal(reply)
+
+    def _search_first(self, change: Change) -> Outcome:
+        """Look for the key, send once, and look again: the search, not the answer, says what stands there."""
+        lookup = self._by_key(change)
+        if lookup is None:
+            return UNKNOWN
+        if lookup:
+            return Outcome(Became.STANDS, lookup[0]) if len(lookup) == 1 else Outcome(Became.REFUSED, "", *TWICE)
+        if self._is_recent(change):
+            return UNKNOWN
+        reply = self._sent(change, Once.SEARCH_FIRST)
+        if reply is Fate.NOT_SENT:
+            return UNKNOWN
+        if isinstance(reply, Reply) and not reply.ok:
+            return _refusal(reply)
+        given = _id_in(reply) if isinstance(reply, Reply) else ""
+        seen = self._by_key(change)
+        if not seen:
+            self._http.sleep(FIRST_LOOK_S)
+            seen = self._by_key(change)
+        if seen:
+            return Outcome(Became.CREATED, seen[0]) if len(seen) == 1 else Outcome(Became.REFUSED, "", *TWICE)
+        return self._kept(change, given) if given else UNKNOWN
+
+    def _kept(self, change: Change, given: str) -> Outcome:
+        """Return that a write stands which no search finds; where its identifier was dropped, that is remembered."""
+        try:
+            reply = self._http.get(f"{change.write.type}/{given}")
+        except RetryLater:
+            return UNKNOWN
+        stored = json_of(reply) if reply.ok else {}
+        if not reply.ok or not isinstance(stored, dict):
+            return UNKNOWN
+        if change.write.system != CANONICAL and not _has_key(stored, change):
+            self._refused = self._journal.refuse(f"{Once.SEARCH_FIRST}:{change.write.type}", datetime.now(UTC))
+            self._journal.deliver(_place(change), given, _digest(change))
+        return Outcome(Became.CREATED, given)
+
+    def _by_content(self, change: Change) -> Outcome:
+        """Compare with what the client's record holds, where no search by identifier tells."""
+        earlier = self._delivered(change)
+        if earlier is not None:
+            return earlier
+        alike = self._alike(change)
+        if alike is None:
+            return UNKNOWN
+        if len(alike) > 1:
+            return Outcome(Became.REFUSED, "", *TWICE)
+        if alike:
+            self._journal.deliver(_place(change), alike[0], _digest(change))
+            return Outcome(Became.STANDS, alike[0])
+        if self._is_recent(change):
+            return UNKNOWN
+        reply = self._sent(change, Once.BY_CONTENT)
+        if reply is Fate.NOT_SENT:
+            return UNKNOWN
+        if isinstance(reply, Reply) and not reply.ok:
+            return _refusal(reply)
+        given = _id_in(reply) if isinstance(reply, Reply) else ""
+        if not given:
+            self._http.sleep(FIRST_LOOK_S)
+            seen = self._alike(change) or []
+            given = seen[0] if len(seen) == 1 else ""
+        if not given:
+            return UNKNOWN
+        self._journal.deliver(_place(change), given, _digest(change))
+        return Outcome(Became.CREATED, given)
+
+    def _journal_only(self, change: Change) -> Outcome:
+        """Send once in a lifetime: what may have been done is never sent again, and a person has to look."""
+        earlier = self._delivered(change)
+        if earlier is not None:
+            return earlier
+        self._journal.deliver(_place(change), "", _SENT)
+        try:
+            reply = self._sent(change, Once.JOURNAL_ONLY)
+        except AllianceError:  # refused for all of us: it was not done
+            self._journal.deliver(_place(change), "", "")
+            raise
+        if reply is Fate.UNKNOWN:
+            return UNKNOWN
+        if not isinstance(reply, Reply) or not reply.ok:
+            self._journal.deliver(_place(change), "", "")
+            return _refusal(reply) if isinstance(reply, Reply) else UNKNOWN
+        self._journal.deliver(_place(change), _id_in(reply), _digest(change))
+        return Outcome(Became.CREATED, _id_in(reply))
+
+    def _delivered(self, change: Change) -> Outcome | None:
+        """Return what is to be done about a write that the journal says was delivered: nothing, or an update."""
+        held = self._journal.delivered(_place(change))
+        if held is None:
+            return None
+        stored_id, digest = held
+        if digest == _SENT:
+            reason = "it may stand on the server already, where it cannot be read back. A person has to look."
+            return Outcome(Became.REFUSED, "", "FA419", reason)
+        if digest == _digest(change):
+            return Outcome(Became.STANDS, stored_id)
+        if not stored_id or not self._profile.takes_updates(change.write.type):
+            reason = "an earlier form of it stands there, and the server takes no update."
+            return Outcome(Became.REFUSED, stored_id, "FA418", reason)
+        self._intend(change)
+        outcome = self._update(change, stored_id, "")
+        if outcome.became is Became.UPDATED:
+            self._journal.deliver(_place(change), stored_id, _digest(change))
+        return outcome
+
+    def _sent(self, change: Change, once: Once) -> Reply | Fate:
+        """Return the answer to a creation that must not be repeated, or what is known of its fate."""
+        self._intend(change)
+        body = orjson.dumps(self._body(change, once))
+        try:
+            return self._http.write("POST", change.write.type, body, once=True)
+        except OutcomeUnknown:
+            return Fate.UNKNOWN
+        except RetryLater:
+            return Fate.NOT_SENT
+
+    def _is_recent(self, change: Change) -> bool:
+        """Return whether the same write was sent so short a time ago that a search may not show it yet."""
+        age_s = self._journal.age_s(change.write.value, datetime.now(UTC))
+        return age_s is not None and age_s < SETTLE_S
+
+    def _by_key(self, change: Change) -> list[str] | None:
+        """Return the ids of what stands under the write's key; None where the search gave no answer."""
+        write = change.write
+        params = {"identifier": f"{write.system}|{write.value}"} if write.system != CANONICAL else {"url": write.value}
+        try:
+            stored = found_by(self._http, write.type, params)
+        except RetryLater:
+            return None
+        return [str(r["id"]) for r in stored if r.get("id") and _has_key(r, change)]
+
+    def _alike(self, change: Change) -> list[str] | None:
+        """Return the ids of what the client has that says the same; None where the search gave no answer."""
+        wanted = orjson.loads(self._known.resolve(change.write.body))
+        try:
+            stored = found_by(self._http, change.write.type, {"patient": subject_of(wanted)})
+        except RetryLater:
+            return None
+        return [str(r["id"]) for r in stored if r.get("id") and same_content(r, wanted)]
+
+    _ways: Final[Mapping[Once, Callable[[Singles, Change], Outcome]]] = {
+        Once.CLIENT_ID: _client_id,
+        Once.CONDITIONAL_UPDATE: _conditional_update,
+        Once.CONDITIONAL_CREATE: _conditional_create,
+        Once.SEARCH_FIRST: _search_first,
+        Once.BY_CONTENT: _by_content,
+        Once.JOURNAL_ONLY: _journal_only,
+    }
+
+
+def _has_key(stored: Mapping[str, Any], change: Change) -> bool:
+    """Return whether a resource carries the write's key: a server may have ignored the condition of a search."""
+    write = change.write
+    if write.system == CANONICAL:
+        return stored.get("url") == write.value and stored.get("version") == orjson.loads(write.body).get("version")
+    given = stored.get("identifier")
+    held = [i for i in given if isinstance(i, dict)] if isinstance(given, list) else []
+    return (write.system, write.value) in [(i.get("system"), i.get("value")) for i in held]
+
+
+def _refusal(reply: Reply) -> Outcome:
+    if reply.meaning is Meaning.UNSUPPORTED:
+        return _unsupported(reply)
+    return Outcome(Became.REFUSED, "", *why_not(reply.meaning, reply.problem()))
+
+
+def why_not(meaning: Meaning, problem: str) -> tuple[str, str]:
+    """Return code and reason of a refusal. problem: status and issue codes."""
+    if meaning is Meaning.CONFLICT:
+        return "FA412", f"somebody changed it in the meantime ({problem}). It is tried again in the next run."
+    if meaning is Meaning.SITE:
+        return "FA433", f"the site has to set something up first ({problem}); see doctor."
+    return "FA413", f"the server does not take what is derived from it ({problem})."
+
+
+def _unsupported(reply: Reply | None = None) -> Outcome:
+    return Outcome(Became.UNSUPPORTED, "", NOT_TAKEN, reply.problem() if reply is not None else "")
+
+
+def _id_in(reply: Reply) -> str:
+    """Return the id that the server gave: in Location (Oracle sends no body), or else in the body."""
+    name = place_of(reply.headers.get("Location", ""))[1]
+    if name or not reply.body:
+        return name
+    try:
+        content = json_of(reply)
+    except Unreachable:
+        return ""
+    return str(content.get("id", "")) if isinstance(content, dict) else ""
+
+
+def _place(change: Change) -> str:
+    """Return what the journal calls a write that was delivered: a review and its message have the same key."""
+    return f"{change.write.type}/{change.write.value}"
+
+
+def _digest(change: Change) -> str:
+    return sha256(change.write.body).hexdigest()

@@ -1,0 +1,254 @@
+"""A small FHIR server on the loopback interface that can do as much, or as little, as a test says, and fails on cue."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock, Thread
+from typing import Any, TypeAlias
+from urllib.parse import parse_qs, unquote, urlsplit
+
+TYPES = (
+    "QuestionnaireResponse", "Questionnaire", "Observation", "Task", "Consent", "Goal", "CarePlan", "CareTeam",
+    "Encounter", "Communication", "Provenance", "ValueSet", "CodeSystem", "ConceptMap", "StructureDefinition",
+)  # fmt: skip
+
+
+Answer: TypeAlias = tuple[int, Any, dict[str, str]]
+
+
+class Fault(Enum):
+    """What happens to a write."""
+
+    NONE = "none"
+    CUT_BEFORE = "cut before"  # the connection breaks, and nothing was done
+    CUT_AFTER = "cut after"  # it was done, and the connection breaks
+    BUSY_AFTER = "busy after"  # it was done, and a gateway says 503
+    THROTTLED = "throttled"  # 429, and nothing was done
+
+
+@dataclass
+class Abilities:
+    """What the server can do. dropped: elements that it does not keep.  ignored: search parameters without effect.
+
+    lag: searches for which a new resource is not found yet.  refused: types that it takes no writes of (405).
+    unstated: abilities that the statement promises and the server does not have.
+    """
+
+    system: tuple[str, ...] = ()
+    update_create: bool = False
+    conditional_create: bool = False
+    conditional_update: bool = False
+    search: tuple[str, ...] = ("_id", "_lastUpdated", "patient", "identifier", "url")
+    dropped: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    promised: tuple[str, ...] = ()
+    lag: int = 0
+
+
+@dataclass
+class FaultServer:
+    """The server. faults: what happens to the next writes, in turn.  writes: what was asked, with its path."""
+
+    can: Abilities = field(default_factory=Abilities)
+    faults: list[Fault] = field(default_factory=list)
+    writes: list[tuple[str, str]] = field(default_factory=list)
+    base: str = ""
+
+    def __post_init__(self) -> None:
+        self._held: dict[tuple[str, str], dict[str, Any]] = {}
+        self._hidden: dict[tuple[str, str], int] = {}
+        self._made = 0
+        self._lock = Lock()
+
+    def load(self, *resources: dict[str, Any]) -> None:
+        """Put resources there as an EHR would."""
+        for resource in resources:
+            self._held[resource["resourceType"], resource["id"]] = resource
+
+    def all(self, kind: str) -> list[dict[str, Any]]:
+        """Return the resources of a type."""
+        return [resource for (held, _), resource in self._held.items() if held == kind]
+
+    def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer | None:
+        """Return status, body and headers; None to break the connection off."""
+        with self._lock:
+            url = urlsplit(path)
+            place = url.path.removeprefix("/fhir").strip("/")
+            if method == "GET" or place.endswith("_search"):
+                return self._read(place, url.query if method == "GET" else body.decode())
+            self.writes.append((method, path))
+            fault = self.faults.pop(0) if self.faults else Fault.NONE
+            if fault is Fault.CUT_BEFORE:
+                return None
+            if fault is Fault.THROTTLED:
+                return 429, {}, {"Retry-After": "0"}
+            done = self._write(method, place, unquote(url.query), headers, json.loads(body))
+            if fault is Fault.CUT_AFTER:
+                return None
+            return (503, {}, {"Retry-After": "0"}) if fault is Fault.BUSY_AFTER else done
+
+    def _read(self, place: str, query: str) -> Answer:
+        if place == "metadata":
+            return 200, self._statement(), {}
+        kind, _, name = place.removesuffix("/_search").partition("/")
+        if name:
+            found = self._held.get((kind, name))
+            return (200, found, {}) if found else (404, {}, {})
+        asked = {key: value[0] for key, value in parse_qs(query).items()}
+        entries = [{"resource": r} for r in self._found(kind, asked)]
+        return 200, {"resourceType": "Bundle", "type": "searchset", "entry": entries}, {}
+
+    def _found(self, kind: str, asked: dict[str, str]) -> list[dict[str, Any]]:
+        found = []
+        for (held, name), resource in list(self._held.items()):
+            if held != kind:
+                continue
+            if self._hidden.get((held, name), 0) > 0:
+                self._hidden[held, name] -= 1
+                continue
+            subject = (resource.get("subject") or resource.get("for") or {}).get("reference")
+            given = [f"{i.get('system')}|{i.get('value')}" for i in resource.get("identifier", ())]
+            tests = {
+                "_id": lambda value, r=resource: r["id"] in value.split(","),
+                "patient": lambda value, s=subject: s in value.split(","),
+                "identifier": lambda value, g=given: value in g,
+                "url": lambda value, r=resource: r.get("url") in value.split(","),
+            }
+            used = [(key, asked[key]) for key in tests if key in asked and key not in self.can.ignored]
+            if all(tests[key](value) for key, value in used):
+                found.append(resource)
+        return found
+
+    def _write(self, method: str, place: str, query: str, headers: dict[str, str], body: Any) -> Answer:
+        if not place:
+            if body["type"] not in self.can.system:
+                return 405, {}, {}
+            return 200, self._bundle(body), {}
+        kind, _, name = place.partition("/")
+        status, name = self._one(method, kind, name, query, unquote(headers.get("If-None-Exist", "")), body)
+        location = {"Location": f"{self.base}/{kind}/{name}/_history/1"} if name else {}
+        return status, {}, location
+
+    def _bundle(self, bundle: dict[str, Any]) -> dict[str, Any]:
+        names: dict[str, str] = {}
+        responses = []
+        for entry in bundle["entry"]:
+            request = entry["request"]
+            url = urlsplit(request["url"])
+            kind, _, name = url.path.partition("/")
+            once = unquote(request.get("ifNoneExist", ""))
+            status, name = self._one(request["method"], kind, name, unquote(url.query), once, entry["resource"])
+            names[entry["fullUrl"]] = f"{kind}/{name}"
+            responses.append({"response": {"status": f"{status} x", "location": f"{kind}/{name}/_history/1"}})
+        if bundle["type"] == "transaction":
+            text = json.dumps([*self._held.values()])
+            for temporary, given in names.items():
+                text = text.replace(temporary, given)
+            self._held = {(r["resourceType"], r["id"]): r for r in json.loads(text)}
+        return {"resourceType": "Bundle", "type": f"{bundle['type']}-response", "entry": responses}
+
+    def _one(self, method: str, kind: str, name: str, query: str, once: str, body: dict[str, Any]) -> tuple[int, str]:
+        if kind in self.can.refused:
+            return 405, ""
+        if method == "PUT":
+            if query:
+                if not self.can.conditional_update:
+                    return 400, ""
+                matching = self._matching(kind, query)
+                if len(matching) > 1:
+                    return 412, ""
+                return (200, self._keep(kind, matching[0], body)) if matching else (201, self._new(kind, body))
+            if (kind, name) not in self._held and not self.can.update_create:
+                return 405, ""
+            status = 200 if (kind, name) in self._held else 201
+            return status, self._keep(kind, name, body)
+        if once and self.can.conditional_create:  # a server that knows no conditional creation passes it over
+            matching = self._matching(kind, once)
+            if matching:
+                return (200, matching[0]) if len(matching) == 1 else (412, "")
+        return 201, self._new(kind, body)
+
+    def _matching(self, kind: str, query: str) -> list[str]:
+        """Return the ids that a condition finds: of an identifier, or of a tag."""
+        key = re.fullmatch(r"(identifier|_tag)=(.+)\|(.+)", query)
+        assert key is not None, query
+        found = []
+        for resource in self.all(kind):
+            tags = [(tag["system"], tag["code"]) for tag in resource.get("meta", {}).get("tag", ())]
+            identifiers = [(i["system"], i["value"]) for i in resource.get("identifier", ())]
+            if (key[2], key[3]) in (tags if key[1] == "_tag" else identifiers):
+                found.append(resource["id"])
+        return found
+
+    def _new(self, kind: str, body: dict[str, Any]) -> str:
+        self._made += 1
+        name = f"srv-{self._made}"
+        self._hidden[kind, name] = self.can.lag
+        return self._keep(kind, name, body)
+
+    def _keep(self, kind: str, name: str, body: dict[str, Any]) -> str:
+        kept = {key: value for key, value in body.items() if key not in self.can.dropped}
+        self._held[kind, name] = kept | {"id": name}
+        return name
+
+    def _statement(self) -> dict[str, Any]:
+        can = self.can
+        held = {
+            "interaction": [{"code": code} for code in ("read", "search-type", "create", "update")],
+            "searchParam": [{"name": name} for name in can.search],
+            "conditionalCreate": can.conditional_create,
+            "conditionalUpdate": can.conditional_update,
+            "updateCreate": can.update_create,
+        } | dict.fromkeys(can.promised, True)
+        rest = {
+            "mode": "server",
+            "interaction": [{"code": code} for code in {*can.system, *(p for p in can.promised if p.islower())}],
+            "resource": [{"type": kind, **held} for kind in TYPES],
+        }
+        return {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [rest]}
+
+
+@contextmanager
+def started(can: Abilities) -> Iterator[FaultServer]:
+    """Yield a running server."""
+    server = FaultServer(can)
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle_all(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            answered = server.answer(self.command, self.path, dict(self.headers), body)
+            if answered is None:
+                self.close_connection = True
+                return
+            status, content, headers = answered
+            text = json.dumps(content).encode()
+            self.send_response(status)
+            for name, value in (
+                {"Content-Type": "application/fhir+json", "Content-Length": str(len(text))} | headers
+            ).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(text)
+
+        do_GET = do_POST = do_PUT = handle_all  # noqa: N815 - named so by http.server
+
+        def log_message(self, *_: object) -> None:
+            """Keep the test's output clean."""
+
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    server.base = f"http://127.0.0.1:{listening.server_port}/fhir"
+    try:
+        yield server
+    finally:
+        listening.shutdown()
+        listening.server_close()
+        thread.join()
