@@ -47,6 +47,11 @@ class Record:
         self.reviews: list[Review] = [review for review in reviews if review is not None]
         self._about = {kind: _by_subject(self._all(kind)) for kind in ("Goal", "CarePlan", "CareTeam", "Encounter")}
 
+    @property
+    def subjects(self) -> list[str]:
+        """The clients that it is about, as references."""
+        return list(self._subjects)
+
     def _all(self, kind: str) -> list[Mapping[str, Any]]:
         """Return what the store holds about the clients; what is not shaped as FHIR counts as not there."""
         return [resource for resource in self._store.about(kind, self._subjects) if is_shaped(resource)]
@@ -66,6 +71,7 @@ class Record:
                     if (session := read_session(encounter, self._store.base)) is not None
                 ),
                 read_targets(self._about["Goal"].get(subject, ()), self._instruments),
+                _has_left(self._about["CarePlan"].get(subject, ())),
             )
             for subject in self._subjects
         ]
@@ -95,6 +101,11 @@ class Record:
         named = {key: _encounter(resource, self._store.base) for key, resource in self.observations.items()}
         found = {f"Encounter/{r.get('id')}": r for held in self._about["Encounter"].values() for r in held}
         return {key: found[reference] for key, reference in named.items() if reference in found}
+
+
+def _has_left(care_plans: Collection[Mapping[str, Any]]) -> bool:
+    """Return whether care plans are on record and none is active; without any, it is not known that care ended."""
+    return bool(care_plans) and all(plan.get("status") != "active" for plan in care_plans)
 
 
 def consents_of(store: Store, subjects: Collection[str]) -> dict[str, list[ConsentRecord]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import NamedTuple
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -34,13 +34,19 @@ from fhir_alliance.runs.rule_cards import rulebook
 from fhir_alliance.runs.score import Desk
 from fhir_alliance.runs.summary import Summary
 
+_NO_SCORE: Final = timedelta(days=36500)  # after every score: none of them is judged anew
+
 
 class News(NamedTuple):
-    """What a page brings to its clients' histories: forms that passed the gate, their scores, scores made void."""
+    """What a page brings to its clients' histories: forms that passed the gate, their scores, scores made void.
+
+    asked: clients without news, who are looked at by the calendar alone.
+    """
 
     cleared: Sequence[Cleared]
     scores: Sequence[Score]
     voided: Sequence[Write]
+    asked: Sequence[str] = ()
 
 
 def review_tasks(news: News, record: Record, desk: Desk, now: datetime, summary: Summary) -> list[Write]:
@@ -50,6 +56,7 @@ def review_tasks(news: News, record: Record, desk: Desk, now: datetime, summary:
     """
     book = rulebook(desk.instruments, desk.policy.rules, desk.policy.courses)
     history, since = history_with(news, record)
+    since = dict.fromkeys(news.asked, now + _NO_SCORE) | since
     charts = record.charts(history)
     findings = evaluate(charts, book, now, since)
     looked_for = judged(charts, book, now, since, record.reviews)

@@ -25,6 +25,8 @@ from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.programs import labelled
 from fhir_alliance.runs.provenance import provenances
 from fhir_alliance.runs.record import Record
+from fhir_alliance.runs.reviews import News, review_tasks
+from fhir_alliance.runs.rounds import rounds
 from fhir_alliance.runs.safety import SafetyPath
 from fhir_alliance.runs.score import Desk
 from fhir_alliance.runs.summary import Summary
@@ -74,12 +76,14 @@ def sync(
         tell(safety.accesses())
         learn(desk, store)
         again = {parked.reference for parked in journal.parked()}
+        seen: set[str] = set()
         for portion in store.again(only) if only else store.responses(journal.bookmark(), again):
             reading = read_page(portion, desk, store, now, summary)
             safety.raise_concerns(reading.concerns)
             tell(safety.accesses())
             reading = reading._replace(forms=labelled(reading.forms, store, policy.part2_programs))
             tell(queried(_subjects(reading), now))
+            seen |= _subjects(reading)
             record = Record(store, _subjects(reading), desk.instruments)
             turn = Turn(store, record, journal, summary, now, dry_run)
             consents = signed(reading.intakes, reading.withdrawals, store, policy.intake)
@@ -101,6 +105,11 @@ def sync(
                 summary.stopped = True
                 break
         if not summary.stopped:
+            for record in () if only else rounds(store, desk, seen, now):
+                tell(queried(set(record.subjects), now))
+                due = review_tasks(News((), (), (), record.subjects), record, desk, now, summary)
+                sent = Turn(store, record, journal, summary, now, dry_run).put(due)
+                tell(written(sent, (), policy.consent.version, now))
             # last: what people decided can wait for the next run, an answer that is not read yet cannot
             tell(written(carry_out(store, journal, summary, now, dry_run=dry_run), (), "", now))
         if not dry_run:

@@ -18,7 +18,8 @@ REGULAR = "regular-review"
 def missed_measures(page: Page, now: datetime, note: Note) -> Finding | None:
     """Return a finding when so many sessions were held since the client's last form."""
     needed = page.settings.missed_sessions
-    forms = _forms(page) if needed > 0 else ()
+    forms = _forms(page) if needed > 0 and not page.chart.has_left else ()
+    note("has left care", page.chart.has_left)
     if not forms:
         note("sessions without a form that are asked for (0 is off)", needed)
         return None
@@ -36,7 +37,8 @@ def drop_out_signs(page: Page, now: datetime, note: Note) -> Finding | None:
     """Return a finding when there was neither session nor form for so many days; it says where the alliance stood."""
     needed = page.settings.silent_days
     sessions = [s.when for s in page.chart.sessions if s.is_held and s.when <= now] if needed > 0 else []
-    seen = [*_forms(page), *sessions] if needed > 0 else []
+    seen = [*_forms(page), *sessions] if needed > 0 and not page.chart.has_left else []
+    note("has left care", page.chart.has_left)
     if not seen:
         note("days without session or form that are asked for (0 is off)", needed)
         return None

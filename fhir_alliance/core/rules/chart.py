@@ -54,12 +54,13 @@ class GoalTarget(msgspec.Struct, frozen=True):
 
 
 class Chart(msgspec.Struct, frozen=True):
-    """All that is known of one client, in any order."""
+    """All that is known of one client, in any order. has_left: care plans are on record, and none is active."""
 
     subject: str
     scores: tuple[Score, ...]
     sessions: tuple[Session, ...] = ()
     goals: tuple[GoalTarget, ...] = ()
+    has_left: bool = False
 
 
 class Course(msgspec.Struct, frozen=True):
