@@ -174,6 +174,7 @@ def test_defaults_are_what_the_examples_prove(case: Threshold) -> None:
         ("not-on-track", table("phq-9", 20, 20, 25), table("phq-9", 20, 25, 25), {"courses": (COURSE,)}),
         ("alliance-drop", table(CHECKIN, 4.5, 4.6, 4.7, 3.6), table(CHECKIN, 4.5, 4.6, 4.7, 3.61), {}),
         ("alliance-repair", table(CHECKIN, 4.5, 4.6, 4.7, 3, 4.5), table(CHECKIN, 4.5, 4.6, 4.7, 3, 3.5), {}),
+        ("alliance-repair", table(CHECKIN, 4.5, 4.6, 4.7, 3, 3.61), table(CHECKIN, 4.5, 4.6, 4.7, 3, 3.6), {}),
         ("low-subscale", table(BOND, 3), table(BOND, 3.01), {}),
         ("low-subscale", table(BOND, 4, 3), table(BOND, 3, 3), {}),
         ("flat-perfect", table(CHECKIN, 5, 5, 5), table(CHECKIN, 5, 4.9, 5, 5), {}),
