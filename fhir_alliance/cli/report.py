@@ -83,11 +83,14 @@ Example:
     metavar="DIR",
     help="Folder of a report that the same readers have; the one in --out counts too.",
 )
+@click.option("--pdf", is_flag=True, help="Write a PDF too (needs the extra pdf).")
+@click.option("--parquet", is_flag=True, help="Write the table as Parquet too (needs the extra parquet).")
 @json_option
 @click.pass_context
 def run(
     ctx: click.Context, measure: str, location: str, period: str, audience: str, folder: Path,
-    valuesets: tuple[Path, ...], cut: str, reporter: str, earlier: tuple[Path, ...], as_json: bool,
+    valuesets: tuple[Path, ...], cut: str, reporter: str, earlier: tuple[Path, ...], pdf: bool, parquet: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Make one report: FHIR MeasureReports, tables, pictures, and a manifest of what they rest on."""
     from datetime import UTC, datetime
@@ -100,7 +103,8 @@ def run(
     from fhir_alliance.stores.opening import open_store
     from fhir_alliance.views.report import tally_text
 
-    order = order_of(Asked(measure, period, audience, __version__, cut, valuesets, reporter), datetime.now(UTC))
+    also = tuple(name for name, is_asked in (("pdf", pdf), ("parquet", parquet)) if is_asked)
+    order = order_of(Asked(measure, period, audience, __version__, cut, valuesets, reporter, also), datetime.now(UTC))
     config = configuration(ctx)
     catalog = catalog_of(config)
     store = open_store(location, config)

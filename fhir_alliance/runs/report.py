@@ -68,13 +68,14 @@ class Asked(msgspec.Struct, frozen=True):
     cut: str = ""
     value_sets: tuple[Path, ...] = ()
     reporter: str = ""
+    also: tuple[str, ...] = ()
 
 
 class ReportOrder(msgspec.Struct, frozen=True):
     """What is asked for.
 
     cut: the last day that is looked at.  now: consents count as of it.  value_sets: folders or files of ValueSets.
-    earlier: what the same readers have already.
+    earlier: what the same readers have already.  also: "pdf", "parquet".
     """
 
     measure: Measure
@@ -86,6 +87,7 @@ class ReportOrder(msgspec.Struct, frozen=True):
     reporter: str = ""
     software: str = ""
     earlier: tuple[Earlier, ...] = ()
+    also: tuple[str, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -108,7 +110,9 @@ def order_of(asked: Asked, now: datetime) -> ReportOrder:
     days = period_of(asked.period)
     last = day_of(asked.cut, "--cut") if asked.cut else days.last
     measure, audience = find_measure(asked.measure), audience_of(asked.audience)
-    return ReportOrder(measure, days, audience, last, now, asked.value_sets, asked.reporter, asked.software)
+    return ReportOrder(
+        measure, days, audience, last, now, asked.value_sets, asked.reporter, asked.software, also=asked.also
+    )
 
 
 def day_of(text: str, option: str) -> date:

@@ -27,6 +27,7 @@ from fhir_alliance.runs.report import Report, ReportOrder
 from fhir_alliance.stores.files import new_file, new_folder
 from fhir_alliance.views.csv_text import csv_text
 from fhir_alliance.views.report_page import Told, report_page
+from fhir_alliance.views.report_pdf import paper, paper_text, report_pdf
 
 MANIFEST: Final = "manifest.json"
 TALLY: Final = "tally.csv"
@@ -42,7 +43,10 @@ def write_report(report: Report, folder: Path, catalog: Catalog) -> dict[str, An
     found = facts_of(report, _earlier(folder / MANIFEST))
     files = report_files(report, found)
     if report.order.audience.role is Role.INSURER:
-        LeakScan(catalog.instruments.values(), catalog.questionnaires).demand_none(files)
+        # neither PDF nor Parquet can be looked into: the words of the one are, and the other holds the table's numbers
+        words = paper_text(paper(report.order.measure, report.tally, _told(report, found))).encode()
+        LeakScan(catalog.instruments.values(), catalog.questionnaires).demand_none(files | {"report.pdf": words})
+    files |= packed_files(report, found)
     manifest = found | {"files": {name: sha256(content).hexdigest() for name, content in sorted(files.items())}}
     for name, content in (*files.items(), (MANIFEST, orjson.dumps(manifest, option=_PRETTY))):
         with new_file(folder / name) as out:
@@ -68,6 +72,41 @@ def report_files(report: Report, facts: Mapping[str, Any]) -> dict[str, bytes]:
         files["subject-list.json"] = orjson.dumps(named, option=_PRETTY)
         files["individual.ndjson"] = b"".join(orjson.dumps(one) + b"\n" for one in single)
     return files
+
+
+def packed_files(report: Report, facts: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return what was asked for beside text: all of it stands in the text files too.
+
+    Raises StopRun FA719 or FA720 where the library for it is not installed.
+    """
+    order, files = report.order, dict[str, bytes]()
+    if "pdf" in order.also:
+        files["report.pdf"] = report_pdf(paper(order.measure, report.tally, _told(report, facts)), order.cut)
+    if "parquet" in order.also:
+        files["tally.parquet"] = tally_parquet(report.tally)
+    return files
+
+
+def tally_parquet(tally: Tally) -> bytes:
+    """Return the tally as Parquet, with the columns of the CSV; a masked count is null, and said to be masked."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise StopRun("FA720", "Parquet needs pyarrow.", "Run: pip install 'fhir-alliance[parquet]'") from None
+    rows = [(p.group, p.stratum, code, n) for p in tally.parts for code, n in p.counts.items()]
+    columns: dict[str, list[Any]] = {
+        "group": [row[0] for row in rows],
+        "stratum": [row[1] for row in rows],
+        "population": [row[2] for row in rows],
+        "count": [None if isinstance(row[3], Missing) else row[3] for row in rows],
+        "masked": [isinstance(row[3], Missing) for row in rows],
+    }
+    types = [("group", pa.string()), ("stratum", pa.string()), ("population", pa.string())]
+    schema = pa.schema([*types, ("count", pa.int64()), ("masked", pa.bool_())])
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns, schema=schema), sink)
+    return bytes(sink.getvalue())
 
 
 def tally_csv(tally: Tally) -> str:

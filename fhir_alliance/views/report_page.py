@@ -20,7 +20,7 @@ from fhir_alliance.views.population_flow import Flow, LeftOut, Stage, population
 
 # HEDIS reports no rate on fewer than 30 people: the denominator is too small (NCQA, "small denominator", NA).
 FEW: Final = 30
-_NAMES: Final = {
+POPULATIONS: Final = {
     Population.INITIAL: "Initial population",
     Population.DENOMINATOR: "Denominator",
     Population.EXCLUSION: "Excluded",
@@ -80,13 +80,13 @@ def rate_words(counts: dict[str, Count]) -> str:
 def left_out_words(tally: Tally) -> str:
     """Return how many people are not in the report, and what that may bias."""
     if not tally.withheld:
-        return f"All {_said(tally.people)} people on record were looked at; nobody was left out for lack of consent."
+        return f"All {said(tally.people)} people on record were looked at; nobody was left out for lack of consent."
     withheld = list(tally.withheld.values())
     known = [count for count in withheld if isinstance(count, int)]
-    said = f"{sum(known):,}" if len(known) == len(withheld) else "Some"
+    number = f"{sum(known):,}" if len(known) == len(withheld) else "Some"
     whole = f"{tally.people:,}" if isinstance(tally.people, int) else "the"
     return (
-        f"{said} of {whole} people on record are left out, because consent does not allow it. Who withholds "
+        f"{number} of {whole} people on record are left out, because consent does not allow it. Who withholds "
         "consent may differ from who gives it, so every rate here may be too high or too low, and nobody can tell "
         "from these numbers which."
     )
@@ -101,36 +101,40 @@ def _restated(told: Told) -> Element | None:
 
 
 def _rates(measure: Measure, tally: Tally) -> Node:
-    rows = tuple((part.title, *_cells(part), rate_words(part.counts)) for part in tally.parts if not part.stratum)
-    head = ("", *_NAMES.values(), "Rate")
+    rows = tuple((part.title, *cells(part), rate_words(part.counts)) for part in tally.parts if not part.stratum)
+    head = ("", *POPULATIONS.values(), "Rate")
     unit = "people" if tally.basis == "person" else f"{tally.basis}s"
     better = "Higher is better." if measure.improvement == "increase" else "Lower is better."
     return [h.h2["Result"], table(Table(f"Counts of {unit}. {better} {MASKED_NOTE}", head, rows))]
 
 
-def _cells(part: Part) -> tuple[str, ...]:
-    return tuple(_said(part.counts[p.value]) if p.value in part.counts else "-" for p in _NAMES)
+def cells(part: Part) -> tuple[str, ...]:
+    """Return a part's counts as they are shown, in the order of `POPULATIONS`."""
+    return tuple(said(part.counts[p.value]) if p.value in part.counts else "-" for p in POPULATIONS)
 
 
-def _said(count: Count) -> str:
+def said(count: Count) -> str:
+    """Return a count for people."""
     return "masked" if isinstance(count, Missing) else f"{count:,}"
 
 
 def _left_out(tally: Tally) -> Node:
-    reasons = [h.li[f"{_said(count)}: {reason}"] for reason, count in tally.withheld.items()]
+    reasons = [h.li[f"{said(count)}: {reason}"] for reason, count in tally.withheld.items()]
     return [h.h2["Who is not in it"], h.p[left_out_words(tally)], h.ul(".plain")[reasons] if reasons else None]
 
 
 def _flow(measure: Measure, part: Part) -> Element:
     counts = part.counts
     excluded = [
-        LeftOut(_NAMES[p], counts[p.value]) for p in (Population.EXCLUSION, Population.EXCEPTION) if p.value in counts
+        LeftOut(POPULATIONS[p], counts[p.value])
+        for p in (Population.EXCLUSION, Population.EXCEPTION)
+        if p.value in counts
     ]
     unit = "clients" if measure.basis == "person" else f"{measure.basis}s"
     stages = (
-        Stage(_NAMES[Population.INITIAL], counts[Population.INITIAL.value]),
-        Stage(_NAMES[Population.DENOMINATOR], counts[Population.DENOMINATOR.value], tuple(excluded)),
-        Stage(_NAMES[Population.NUMERATOR], counts[Population.NUMERATOR.value], note=rate_words(counts)),
+        Stage(POPULATIONS[Population.INITIAL], counts[Population.INITIAL.value]),
+        Stage(POPULATIONS[Population.DENOMINATOR], counts[Population.DENOMINATOR.value], tuple(excluded)),
+        Stage(POPULATIONS[Population.NUMERATOR], counts[Population.NUMERATOR.value], note=rate_words(counts)),
     )
     return figure(population_flow(Flow(part.title, stages, unit), f"flow-{part.group}"), heading=True)
 
@@ -140,19 +144,18 @@ def _strata(tally: Tally) -> Node:
     if not divided:
         return None
     many = len({part.group for part in divided}) > 1
-    found: list[Node] = [h.h2["Does it reach everybody alike?"], h.p[_comparison_words(divided)]]
+    found: list[Node] = [h.h2["Does it reach everybody alike?"], h.p[comparison_words(divided)]]
     for kind, parts in groupby(
         sorted(divided, key=lambda p: p.stratum.partition(":")[0]), lambda p: p.stratum.partition(":")[0]
     ):
         rows = tuple(
-            ((f"{p.group}: " if many else "") + p.stratum.partition(":")[2], *_cells(p), _stratum_rate(p))
-            for p in parts
+            ((f"{p.group}: " if many else "") + p.stratum.partition(":")[2], *cells(p), stratum_rate(p)) for p in parts
         )
-        found.append(table(Table(_KINDS.get(kind, kind), ("", *_NAMES.values(), "Rate"), rows)))
+        found.append(table(Table(_KINDS.get(kind, kind), ("", *POPULATIONS.values(), "Rate"), rows)))
     return found
 
 
-def _stratum_rate(part: Part) -> str:
+def stratum_rate(part: Part) -> str:
     """Return the rate of a stratum; on fewer than 30 people there is none."""
     eligible = _eligible(part)
     if eligible is not None and 0 < eligible < FEW:
@@ -160,7 +163,8 @@ def _stratum_rate(part: Part) -> str:
     return rate_words(part.counts)
 
 
-def _comparison_words(parts: Sequence[Part]) -> str:
+def comparison_words(parts: Sequence[Part]) -> str:
+    """Return whether the strata can be compared at all."""
     sizes = [_eligible(part) for part in parts]
     few = sum(size is None or size < FEW for size in sizes)
     if few == 0:
@@ -181,7 +185,7 @@ def _eligible(part: Part) -> int | None:
 def _odd(tally: Tally) -> Node:
     if not tally.odd:
         return None
-    rows = tuple((_said(count), RULES.get(rule, rule)) for rule, count in tally.odd.items())
+    rows = tuple((said(count), RULES.get(rule, rule)) for rule, count in tally.odd.items())
     return [h.h2["What was odd in the record, and what was done"], table(Table("By rule", ("Count", "Rule"), rows))]
 
 

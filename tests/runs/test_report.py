@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 from fhir.resources.R4B import get_fhir_model_class
@@ -292,3 +293,15 @@ def deny(clinic: Path, client: str, purpose: str) -> None:
     }
     with (clinic / "Consent.ndjson").open("a") as out:
         out.write(json.dumps(consent) + "\n")
+
+
+def test_a_pdf_and_parquet_are_written_on_demand(report: Report, tmp_path: Path) -> None:
+    """Both are the same to the byte each time; the Parquet table has the numbers of the CSV, masked ones as null."""
+    for folder in ("one", "two"):
+        report("run", "outcome-by-mode", *Q1, "--as", "insurer:ACME", "--out", folder, "--pdf", "--parquet")
+    assert held(tmp_path / "one") == held(tmp_path / "two")
+    assert (tmp_path / "one" / "report.pdf").read_bytes().startswith(b"%PDF-")
+    table = pq.read_table(tmp_path / "one" / "tally.parquet").to_pylist()
+    shown = ["masked" if row["masked"] else str(row["count"]) for row in table]
+    assert shown == [line.split(",")[3] for line in read(tmp_path / "one" / "tally.csv")[1:]]
+    assert all((row["count"] is None) == row["masked"] for row in table)
