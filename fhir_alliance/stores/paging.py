@@ -9,6 +9,7 @@ import msgspec
 import orjson
 
 from fhir_alliance.errors import RetryLater, Unreachable
+from fhir_alliance.stores.deep import resources_in, without_entries
 from fhir_alliance.stores.http import Http, Reply
 
 MAX_PAGES: Final = 100_000
@@ -64,7 +65,10 @@ def matches(bundle: Bundle) -> list[bytes]:
 
 def found(http: Http, first: Reply) -> list[Mapping[str, Any]]:
     """Return all resources on all pages."""
-    return [orjson.loads(body) for bundle in pages(http, first) for body in matches(bundle)]
+    try:
+        return [orjson.loads(body) for bundle in pages(http, first) for body in matches(bundle)]
+    except ValueError:  # nested too deep, or no JSON; what it would say is not known, so nothing may rest on it
+        raise Unreachable("FA434", "a record of a search cannot be read.", "Correct that record.") from None
 
 
 def found_by(http: Http, kind: str, params: Mapping[str, str]) -> list[Mapping[str, Any]]:
@@ -76,5 +80,20 @@ def found_by(http: Http, kind: str, params: Mapping[str, str]) -> list[Mapping[s
 def _bundle(reply: Reply) -> Bundle:
     try:
         return msgspec.json.decode(reply.body, type=Bundle)
+    except RecursionError:
+        return _taken_apart(reply.body)
+    except msgspec.DecodeError:
+        raise _no_bundle() from None
+
+
+def _no_bundle() -> Unreachable:
+    return Unreachable("FA407", "the answer is not a FHIR Bundle.", "Is this a FHIR base address?")
+
+
+def _taken_apart(body: bytes) -> Bundle:
+    """Return the page's entries as they stand, so that one that is nested too deep is parked by itself."""
+    try:
+        empty = msgspec.json.decode(without_entries(body), type=Bundle)
     except (msgspec.DecodeError, RecursionError):
-        raise Unreachable("FA407", "the answer is not a FHIR Bundle.", "Is this a FHIR base address?") from None
+        raise _no_bundle() from None
+    return Bundle([Entry(msgspec.Raw(resource)) for resource in resources_in(body)], empty.link)

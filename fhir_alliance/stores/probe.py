@@ -60,6 +60,8 @@ def probe(http: Http, needs: Needs) -> Probed:
         checks.append(check)
         if check.standing is Standing.FAULT and statement:
             profile = _without(profile, kind, interaction="search-type")
+        elif check.standing is Standing.NOTE:
+            profile = _without(profile, kind, parameter="_lastUpdated")
     for kind in sorted(needs.writes & _SYSTEMS.keys()):
         check = _identified(http, kind)
         checks.append(check)
@@ -118,6 +120,9 @@ def _read(http: Http, kind: str) -> Check:
     if not reply.ok:
         what = f"the search that sync uses is refused ({reply.problem()})."
         return Check(name, Standing.FAULT, what, f"Allow searching {kind}.", Exit.REFUSED)
+    if _entries(reply) and kind == "QuestionnaireResponse":
+        what = "the server ignores _lastUpdated, so that each run reads every form again."
+        return Check(name, Standing.NOTE, what, "Allow searching QuestionnaireResponse by _lastUpdated.")
     if _entries(reply):
         what = "the server ignores a condition of the search, and gives what was not asked for."
         return Check(name, Standing.FAULT, what, f"Ask the vendor how to search {kind}.", Exit.REFUSED)

@@ -16,6 +16,7 @@ from fhir_alliance.fhir.elements import has_code
 from fhir_alliance.fhir.identifiers import TERMS, local
 from fhir_alliance.stores.bundles import batches_of
 from fhir_alliance.stores.capability import ENTRIES, PAGE_SIZE, ServerProfile
+from fhir_alliance.stores.deep import id_of
 from fhir_alliance.stores.delivery import Delivery
 from fhir_alliance.stores.http import Http
 from fhir_alliance.stores.journal import Journal
@@ -184,6 +185,8 @@ def _patient_of(resource: Mapping[str, Any], base: str) -> str:
 def _stub(body: bytes) -> _Stub:
     try:
         return msgspec.json.decode(body, type=_Stub)
+    except RecursionError:  # its type cannot be told either; whoever reads it parks it
+        return _Stub(id_of(body), {}, "QuestionnaireResponse")
     except msgspec.DecodeError:
         return _Stub()
 
