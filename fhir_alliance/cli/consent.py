@@ -57,16 +57,19 @@ def explain(ctx: click.Context, /, location: str, at: datetime | None, as_json: 
     from datetime import UTC
 
     from fhir_alliance.cli.options import catalog_of, configuration, printed
+    from fhir_alliance.runs.audit import tell_of
     from fhir_alliance.runs.consent import explain as run
     from fhir_alliance.runs.consent import question_of
     from fhir_alliance.runs.policy import policy_of
-    from fhir_alliance.stores.opening import open_store
+    from fhir_alliance.stores.opening import open_store, state_folder
     from fhir_alliance.views.consent import decision_object, decision_text
 
     config = configuration(ctx)
     store = open_store(location, config)
     try:
-        decision = run(store, catalog_of(config), policy_of(config), question_of(asked), at or datetime.now(UTC))
+        tell = tell_of(store, config.audit, state_folder(store, config))
+        question = question_of(asked)
+        decision = run(store, catalog_of(config), policy_of(config), question, at or datetime.now(UTC), tell=tell)
     finally:
         store.close()
     if as_json:

@@ -97,10 +97,11 @@ def run(
 
     from fhir_alliance import __version__
     from fhir_alliance.cli.options import catalog_of, configuration, messages, progress
+    from fhir_alliance.runs.audit import tell_of
     from fhir_alliance.runs.policy import policy_of
     from fhir_alliance.runs.report import Asked, make_report, order_of
     from fhir_alliance.runs.report_files import with_earlier, write_report
-    from fhir_alliance.stores.opening import open_store
+    from fhir_alliance.stores.opening import open_store, state_folder
     from fhir_alliance.views.report import tally_text
 
     also = tuple(name for name, is_asked in (("pdf", pdf), ("parquet", parquet)) if is_asked)
@@ -111,7 +112,8 @@ def run(
     try:
         with progress("Report", "people") as watch:
             order = with_earlier(order, [folder, *earlier])
-            made = make_report(store, catalog, policy_of(config), order, watch)
+            tell = tell_of(store, config.audit, state_folder(store, config))
+            made = make_report(store, catalog, policy_of(config), order, watch, tell)
     finally:
         store.close()
     manifest = write_report(made, folder, catalog)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from fhir_alliance.core.audit import Access
+from fhir_alliance.core.audit import Action as Looked
 from fhir_alliance.core.consent import Decision, decide
 from fhir_alliance.core.consent_request import Action, DataLevel, Datum, Recipient, Request, Role
 from fhir_alliance.core.purposes import KNOWN
@@ -14,6 +16,7 @@ from fhir_alliance.fhir.care_team import team_roles
 from fhir_alliance.fhir.elements import is_shaped
 from fhir_alliance.fhir.identifiers import local
 from fhir_alliance.fhir.observation import datum_of
+from fhir_alliance.runs.audit import Tell, untold
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.record import consents_of
@@ -45,13 +48,16 @@ def question_of(asked: Mapping[str, Any]) -> Question:
     return Question(**{**asked, "level": DataLevel(asked["level"])})
 
 
-def explain(store: Store, catalog: Catalog, policy: Policy, question: Question, now: datetime) -> Decision:
+def explain(
+    store: Store, catalog: Catalog, policy: Policy, question: Question, now: datetime, *, tell: Tell = untold
+) -> Decision:
     """Return the decision, with the path to it in words; nothing clinical is read.
 
-    now: aware; the moment as of which is decided.
+    now: aware; the moment as of which is decided.  tell: is told that the client's Consents were read.
     Raises StopRun FA101 (no such instrument), FA322 (no reference), ConsentUnreachable FA302-FA304.
     """
     patient = _reference(question.patient, store, "Patient")
+    tell([Access(Looked.QUERY, patient, now, ("Consent", "CareTeam"))])
     datum = datum_of(catalog.find(question.instrument)) if question.instrument else Datum.of(())
     request = asked(store, policy, question._replace(patient=patient), datum.at(question.level))
     consents = consents_of(store, {patient}).get(patient, ())

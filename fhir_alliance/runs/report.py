@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import orjson
 
+from fhir_alliance.core.audit import Access
+from fhir_alliance.core.audit import Action as AuditAction
 from fhir_alliance.core.consent import decide
 from fhir_alliance.core.consent_request import Action, DataLevel, Datum, Recipient, Request
 from fhir_alliance.core.consent_request import Role as ConsentRole
@@ -31,6 +33,7 @@ from fhir_alliance.core.rules.chart import Rulebook
 from fhir_alliance.core.suppression import SMALL
 from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.person import KINDS, person_of
+from fhir_alliance.runs.audit import Tell, untold
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.measures import code_sets_of, find_measure
 from fhir_alliance.runs.policy import Policy
@@ -134,10 +137,11 @@ def make_report(
     policy: Policy,
     order: ReportOrder,
     watch: Callable[[int], None] = lambda count: None,
+    tell: Tell = untold,
 ) -> Report:
     """Return the report on everybody in a store.
 
-    watch: told how many people were looked at.
+    watch: told how many people were looked at.  tell: is told whose record was read, before there is a report.
     Raises StopRun FA610 where these give a small count away, FA715 for what an insurer may not be told.
     """
     if order.audience.role is Role.INSURER and order.measure.is_about_alliance:
@@ -148,10 +152,12 @@ def make_report(
     found: list[tuple[Member, ...]] = []
     wish, digest = _wish(order), sha256()
     clinics: set[str] = set()
+    seen: list[tuple[str, bool]] = []
     for number, whole in enumerate(store.people(KINDS), start=1):
         record = for_reader(whole, order.audience)
         digest.update(_bytes(record))
         reason = withheld(record, wish, policy, store.base)
+        seen.append((f"Patient/{whole.patient.get('id')}", not reason))
         if reason:
             tallying.withhold(reason)
         else:
@@ -162,10 +168,24 @@ def make_report(
             if order.audience.sees_people:
                 found.append(members)
         watch(number)
+    tell(_looks(seen, order))
     tally = tallying.tally()
     if not order.audience.sees_people:
         tally = protected(order.measure, tally, order.earlier)
     return Report(order, tally, tuple(found), digest.hexdigest(), dict(versions), tuple(sorted(clinics)))
+
+
+def _looks(seen: Sequence[tuple[str, bool]], order: ReportOrder) -> Iterator[Access]:
+    """Yield that these records were read; shown to somebody only where the audience sees people, and consent lets it.
+
+    seen: each client, and whether consent lets them be in it.
+    """
+    purpose = READERS[order.audience.role].purpose
+    who = order.audience.role.value if order.audience.sees_people else ""
+    for subject, is_in in seen:
+        shown = who if is_in else ""
+        action = AuditAction.READ if shown else AuditAction.QUERY
+        yield Access(action, subject, order.now, KINDS, purpose, shown, shown)
 
 
 class Wish(NamedTuple):

@@ -128,3 +128,25 @@ def test_the_accounting_of_disclosures(run: Run, clinic: Clinic) -> None:
     assert "Organization/uni" not in text
     none = run("audit", "disclosures", "--store", folder, "--patient", "Patient/p3").stdout
     assert "Nobody outside this program" in none
+
+
+def test_a_question_about_consent_is_kept(run: Run, clinic: Clinic) -> None:
+    """Who asks what consent says has read the client's Consents, and the trail knows."""
+    folder = clinic()
+    asked = ("--patient", "Patient/p1", "--recipient", "Organization/x", "--purpose", "HPAYMT")
+    assert run("consent", "explain", "--store", folder, *asked).exit_code == 0
+    [told] = events(folder)
+    assert (told["action"], told["entity"][0]["what"]["reference"]) == ("E", "Patient/p1")
+
+
+def test_a_supervisors_report_is_in_the_accounting(run: Run, clinic: Clinic) -> None:
+    """A report that shows people to a supervisor is a look at each; one of numbers alone was shown of nobody."""
+    folder = clinic()
+    run("sync", "--store", folder)
+    words = ("report", "run", "outcome-by-mode", "--store", folder, "--period", "2026")
+    for audience in ("quality", "supervisor"):
+        done = run(*words, "--as", audience, "--out", f"out-{audience}")
+        assert done.exit_code == 0, done.stderr
+        told = run("audit", "disclosures", "--store", folder, "--patient", "Patient/p1", "--json")
+        shown = [d["role"] for d in json.loads(told.stdout)["disclosures"]]
+        assert shown == (["supervisor"] if audience == "supervisor" else [])
