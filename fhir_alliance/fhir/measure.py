@@ -10,7 +10,7 @@ from fhir_alliance.fhir.measure_report import measure_url
 _POPULATION: Final = "http://terminology.hl7.org/CodeSystem/measure-population"
 _SCORING: Final = "http://terminology.hl7.org/CodeSystem/measure-scoring"
 _IMPROVEMENT: Final = "http://terminology.hl7.org/CodeSystem/measure-improvement-notation"
-_PLAIN: Final = "text/plain"
+_ABSENT: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 
 
 def measure_resource(measure: Measure) -> dict[str, Any]:
@@ -49,13 +49,18 @@ def _group(group: Group, strata: tuple[Stratum, ...]) -> dict[str, Any]:
         populations.append(
             {
                 "code": {"coding": [{"system": _POPULATION, "code": population.value}]},
-                "criteria": {"language": _PLAIN, "expression": joint.join(clause.words for clause in clauses)},
+                "criteria": _in_words(joint.join(clause.words for clause in clauses)),
             }
         )
     described: dict[str, Any] = {"id": group.id, "description": group.title, "population": populations}
     if strata:
         described["stratifier"] = [
-            {"id": s.id, "description": s.title, "criteria": {"language": _PLAIN, "expression": _words(s)}}
-            for s in strata
+            {"id": s.id, "description": s.title, "criteria": _in_words(_words(s))} for s in strata
         ]
     return described
+
+
+def _in_words(words: str) -> dict[str, Any]:
+    """Return a criterion in words. FHIR asks for the language of an expression and knows none for words."""
+    none = {"extension": [{"url": _ABSENT, "valueCode": "not-applicable"}]}
+    return {"_language": none, "expression": words}
