@@ -33,8 +33,15 @@ _MISSING = pytest.StashKey[str]()
 _RAN = pytest.StashKey[int]()
 _SKIPPED = pytest.StashKey[int]()
 _COMPARED = pytest.StashKey[Counter[str]]()
+_KILLED = pytest.StashKey[Counter[str]]()
 _ENGINES = {"fhirpath": "fhirpath.js", "lforms": "LHC-Forms", "own": "our FHIRPath path"}
 _SERVER_FIXTURES = {"hapi", "start_hapi"}
+
+
+@pytest.fixture
+def kill_points(request: pytest.FixtureRequest) -> Counter[str]:
+    """Where runs were killed, by way of writing; told at the end."""
+    return request.config.stash.setdefault(_KILLED, Counter())
 
 
 @pytest.fixture(scope="session")
@@ -126,6 +133,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """Say how much of the run met a real server: green without one proves less."""
     ran, skipped = config.stash[_RAN], config.stash[_SKIPPED]
     terminalreporter.write_line(f"HAPI FHIR: {ran} tests ran against the real server")
+    if killed := config.stash.get(_KILLED, None):
+        terminalreporter.write_line(f"Killed at {killed.total():,} points, in {len(killed)} ways of writing")
     for engine, count in config.stash.get(_COMPARED, Counter()).items():
         terminalreporter.write_line(f"Engines: {count:,} totals agree with {_ENGINES[engine]}")
     if skipped:
