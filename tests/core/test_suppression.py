@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fhir_alliance.core.suppression import LEAST_SPAN, SMALL, Cell, Standing, Total, suppressed
 from fhir_alliance.errors import StopRun
 
-MOST = 16  # what an attacker tries for a hidden cell; beyond it only more would be possible
+MORE = 5  # how far above the true count an attacker tries; beyond it only more would be possible
 
 
 def possible(cells: Sequence[Cell], totals: Iterable[Total], hidden: Iterable[str]) -> dict[str, set[int]]:
@@ -24,7 +24,8 @@ def possible(cells: Sequence[Cell], totals: Iterable[Total], hidden: Iterable[st
     shown = {cell.name: cell.count for cell in cells if cell.name not in unseen}
     never = {cell.name for cell in cells if cell.standing is Standing.NEVER_SHOWN}
     found: dict[str, set[int]] = {name: set() for name in unseen}
-    for guess in product(*(range(0 if name in never else 1, MOST) for name in unseen)):
+    true = {cell.name: cell.count for cell in cells}
+    for guess in product(*(range(0 if name in never else 1, true[name] + MORE) for name in unseen)):
         known = shown | dict(zip(unseen, guess, strict=True))
         if all(known[total.total] == sum(known[part] for part in total.parts) for total in totals):
             for name, value in zip(unseen, guess, strict=True):

@@ -73,9 +73,8 @@ def ours(server: Any) -> Counter[Any]:
     """Return how often each thing that we write stands there, told apart without any identifier."""
     return Counter(
         (r["resourceType"], r["code"]["coding"][0]["code"], str(r.get("focus")), r.get("effectiveDateTime"))
-        for kind in ("Observation", "Task", "Communication")
+        for kind in ("Observation", "Task")
         for r in server.all(kind)
-        if "code" in r
     )
 
 
@@ -102,7 +101,10 @@ def test_killed_at_every_step(way: str, sync: Callable[..., Ended], start_server
         found = ours(server)
         assert set(found.values()) <= {1}, (kill, found)
         if "(f)" in way:  # theory forbids more: what may have been written is never written again, and told
-            told = {again.status, last.status} & {Exit.UNKNOWN, Exit.PARKED, Exit.SAFETY_WAITING}
+            told = bool({again.status, last.status} & {Exit.UNKNOWN, Exit.PARKED, Exit.SAFETY_WAITING})
+            told = (
+                told or server.all("Communication") != []
+            )  # a safety review goes as a message, rather twice than never
             assert told or found.total() == STANDING, (kill, again, last, found)
         else:
             assert (found.total(), last.status) == (STANDING, Exit.DONE), (kill, again, last, found)
