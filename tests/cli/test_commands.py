@@ -12,7 +12,7 @@ import pytest
 from click.testing import Result
 
 from fhir_alliance.cli import program
-from fhir_alliance.config import Config, load_config
+from fhir_alliance.config import Config, IntakeSection, load_config
 from fhir_alliance.runs.catalog import load_catalog, shipped
 from fhir_alliance.testing import response_json
 
@@ -204,6 +204,7 @@ def test_init_writes_every_key_once(run: Run, here: Path) -> None:
             found.add(tuple(line.strip("# []").split(".")))
     for name, field in Config.model_fields.items():
         assert {(name, key) for key in type(field.default).model_fields} <= found
+    assert {("consent.intake", key) for key in IntakeSection.model_fields} <= found
     file.write_text("mine", encoding="utf-8")
     assert run("init").exit_code == 10
     assert file.read_text(encoding="utf-8") == "mine"
