@@ -13,7 +13,6 @@ import orjson
 
 from fhir_alliance.core.audit import Access
 from fhir_alliance.core.audit import Action as AuditAction
-from fhir_alliance.core.consent import decide
 from fhir_alliance.core.consent_request import Action, DataLevel, Datum, Recipient, Request
 from fhir_alliance.core.consent_request import Role as ConsentRole
 from fhir_alliance.core.labels import NOT_TO_SUPERVISOR, is_kept_from
@@ -31,6 +30,7 @@ from fhir_alliance.core.measures.tallying import Tallying
 from fhir_alliance.core.model import Family, Instrument, Tally
 from fhir_alliance.core.rules.chart import Rulebook
 from fhir_alliance.core.suppression import SMALL
+from fhir_alliance.core.ways_out import Grounds, Pass, Refused, to_insurer, to_quality, to_supervisor
 from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.person import KINDS, person_of
 from fhir_alliance.runs.audit import Tell, untold
@@ -188,6 +188,13 @@ def _looks(seen: Sequence[tuple[str, bool]], order: ReportOrder) -> Iterator[Acc
         yield Access(action, subject, order.now, KINDS, purpose, shown, shown)
 
 
+_WAYS: Final[Mapping[Role, Callable[[Request, Grounds], Pass | Refused]]] = {
+    Role.SUPERVISOR: to_supervisor,
+    Role.QUALITY: to_quality,
+    Role.INSURER: to_insurer,
+}
+
+
 class Wish(NamedTuple):
     """Who wants to read what: codes of a family of instruments. now: consents count as of it."""
 
@@ -205,10 +212,12 @@ def withheld(record: PersonRecord, wish: Wish, policy: Policy, base: str) -> str
     """
     subject = f"Patient/{record.patient.get('id', '')}"
     consents = [relied_on(r, base) for r in record.resources if r.get("resourceType") == "Consent"]
-    decision = decide(_request(subject, wish, policy), consents, policy.consent.defaults, wish.now)
-    if decision.permitted:
+    grounds = Grounds(consents, policy.consent.defaults, wish.now)
+    answer = _WAYS[wish.audience.role](_request(subject, wish, policy), grounds)
+    if not isinstance(answer, Refused):
         return ""
-    return _WITHHELD.get(decision.row, f"the site's table does not allow it ({decision.row})")
+    row = answer.decision.row
+    return _WITHHELD.get(row, f"the site's table does not allow it ({row})")
 
 
 def _wish(order: ReportOrder) -> Wish:

@@ -59,6 +59,13 @@ def test_an_actor(actor: dict[str, Any], found: Actor) -> None:
     assert read(actor=[actor]).actors == {found}
 
 
+def test_an_actor_of_an_exception() -> None:
+    """An exception names people of this store as its rule does, also by their whole address."""
+    inner = {"type": "deny", "actor": [{"reference": {"reference": f"{BASE}/Practitioner/tom"}}]}
+    [exception] = read(provision=[inner]).provisions
+    assert exception.actors == {Actor("Practitioner/tom")}
+
+
 @pytest.mark.parametrize(
     ("system", "code", "found"),
     [
