@@ -41,6 +41,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "(b) conditional update": {"conditional_update": True},
     "(c) conditional create": {"conditional_create": True},
     "(d) search first": {},
+    "(d) search first, though there are transactions": {"system": ("transaction", "batch")},
     "(e) by content": {"search": ("_id", "_lastUpdated", "patient", "url"), "dropped": ("identifier",)},
     "(f) journal only": {"search": ("_id", "_lastUpdated", "url"), "dropped": ("identifier",), "ignored": ()},
 }
@@ -203,9 +204,11 @@ def test_a_type_that_is_refused(clinic: Callable[..., Clinic], way: str) -> None
     assert ours(server) == STANDING
 
 
-def test_a_promise_that_is_not_kept(clinic: Callable[..., Clinic]) -> None:
+@pytest.mark.parametrize("way", ["(c) conditional create", "(d) search first"])
+def test_a_promise_that_is_not_kept(clinic: Callable[..., Clinic], way: str) -> None:
     """A statement that promises transactions and ids of ours where there are none: the run steps down and remembers."""
-    server, run, _ = clinic("(d) search first", promised=("transaction", "updateCreate"))
+    promised = ("transaction",) if "(c)" in way else ("transaction", "updateCreate")
+    server, run, _ = clinic(way, promised=promised)
     done = run()
     assert (done.exit, ours(server)) == (Exit.DONE, STANDING)
     assert done.lower
