@@ -82,6 +82,20 @@ class HttpSection(_Section):
         return value
 
 
+class BulkSection(_Section):
+    """Where files of an export may come from. origins: other than the server; they are shown no token."""
+
+    origins: tuple[str, ...] = ()
+
+    @field_validator("origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?", origin):
+                raise ValueError("an origin is https://host or https://host:port, and no more")
+        return value
+
+
 class StateSection(_Section):
     """Where the journal lives; by default beside a folder store, or in the user's state directory."""
 
@@ -218,6 +232,7 @@ class Config(_Section):
     store: StoreSection = StoreSection()
     auth: AuthSection = AuthSection()
     http: HttpSection = HttpSection()
+    bulk: BulkSection = BulkSection()
     state: StateSection = StateSection()
     instruments: InstrumentsSection = InstrumentsSection()
     consent: ConsentSection = ConsentSection()
@@ -308,6 +323,11 @@ quiet_requests_per_s = 0.0
 proxy = ""
 # Headers that a vendor asks for with every request to the store; they go to no other origin, and hold no secrets.
 # headers = { Epic-Client-ID = "..." }
+
+[bulk]
+# Where export may fetch files from besides the server itself, for servers that keep them in a cloud's storage, as
+# "https://host". No token goes there, and only what the server says needs none is fetched.
+origins = []
 
 [state]
 # The journal: bookmark, lease, parked records; no answers, no names. One folder for each store.

@@ -28,6 +28,7 @@ def _load(path: Path) -> ModuleType:
 
 hapi_server = _load(Path(__file__).parent / "servers" / "hapi_server.py")
 fault_server = _load(Path(__file__).parent / "servers" / "fault_server.py")
+bulk_server = _load(Path(__file__).parent / "servers" / "bulk_server.py")
 
 _MISSING = pytest.StashKey[str]()
 _RAN = pytest.StashKey[int]()
@@ -139,3 +140,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"Engines: {count:,} totals agree with {_ENGINES[engine]}")
     if skipped:
         terminalreporter.write_line(f"HAPI FHIR: {skipped} tests skipped: {config.stash[_MISSING]}", yellow=True)
+
+
+@pytest.fixture
+def start_bulk() -> Iterator[Callable[..., Any]]:
+    """A function that starts a Bulk Data server (see servers/bulk_server.py); all end with the test."""
+    with ExitStack() as running:
+        yield lambda **said: running.enter_context(bulk_server.started(bulk_server.BulkServer(**said)))

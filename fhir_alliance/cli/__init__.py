@@ -20,6 +20,7 @@ from fhir_alliance.cli.course import course
 from fhir_alliance.cli.demo import demo
 from fhir_alliance.cli.disclose import disclose
 from fhir_alliance.cli.doctor import doctor
+from fhir_alliance.cli.export import export
 from fhir_alliance.cli.init import init
 from fhir_alliance.cli.instruments import instruments
 from fhir_alliance.cli.keys import keys
@@ -100,6 +101,7 @@ for command in (
     demo,
     disclose,
     doctor,
+    export,
     init,
     instruments,
     keys,

@@ -122,6 +122,17 @@ def progress(what: str, of: str = "forms") -> Iterator[Callable[[int], None]]:
         yield lambda count: status.update(f"{what}: {count:,} {of}")
 
 
+@contextmanager
+def telling(what: str) -> Iterator[Callable[[str], None]]:
+    """Yield a function that shows what is being done, where somebody is watching."""
+    console = messages()
+    if not console.is_terminal:
+        yield lambda step: None
+        return
+    with console.status(what) as status:
+        yield lambda step: status.update(f"{what}: {step}")
+
+
 def report(ctx: click.Context, summary: Summary, title: str, *, as_json: bool, dry_run: bool = False) -> None:
     """Print a summary, for people on stderr and for machines on stdout, and end with its exit status."""
     from fhir_alliance.views.terminal import planned_table, summary_text

@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +26,7 @@ from fhir_alliance.errors import StopRun, Unreachable
 MAX_BODY: Final = 128 * 1024 * 1024  # decoded bytes; a page of 500 large forms is a tenth of it
 CONNECTIONS: Final = 5  # EHRs are busy; cumulus-fhir-support keeps to the same number
 _CHUNK: Final = 256 * 1024
+_PIECE: Final = 4 * 1024 * 1024
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -55,6 +56,13 @@ class Ask(msgspec.Struct, frozen=True):
     form: Mapping[str, str] | None = None
     headers: dict[str, str] = {}
     is_repeatable: bool = True
+
+
+class Sink(msgspec.Struct, frozen=True):
+    """Where a large body goes piece by piece. at_most: decoded bytes."""
+
+    take: Callable[[bytes], None]
+    at_most: int
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -96,8 +104,11 @@ class Exchange:
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 
-    def once(self, ask: Ask, within_s: float) -> Answer:
-        """Return the answer; raises Broken, StopRun FA404 (too large), Unreachable FA416 (no trust, no retry)."""
+    def once(self, ask: Ask, within_s: float, into: Sink | None = None) -> Answer:
+        """Return the answer; raises Broken, StopRun FA404 (too large), Unreachable FA416 (no trust, no retry).
+
+        into: takes the body of a 200 piece by piece, and the answer then has none; every other body is kept.
+        """
         end = time.monotonic() + within_s
         try:
             with _within(within_s) as is_cut, self._session.request(
@@ -105,7 +116,13 @@ class Exchange:
                 headers=ask.headers, timeout=(self._limits.connect_s, self._limits.read_s),
                 allow_redirects=False, stream=True,
             ) as response:  # fmt: skip
-                answer = Answer(response.status_code, _body(response.raw, end), response.headers)
+                pieces = _pieces(response.raw, end, into.at_most if into and response.status_code == 200 else MAX_BODY)
+                if into is None or response.status_code != 200:
+                    answer = Answer(response.status_code, b"".join(pieces), response.headers)
+                else:
+                    for piece in pieces:
+                        into.take(piece)
+                    answer = Answer(response.status_code, b"", response.headers)
             if is_cut.is_set():  # http.client takes headers that break off for whole ones
                 raise Broken(Fate.UNKNOWN, "too slow")
             return answer
@@ -121,28 +138,35 @@ class Exchange:
         self._session.close()
 
 
-def _body(raw: Any, end: float) -> bytes:
-    """Return the decoded body, read as it comes, so that neither a slow nor an endless one outlasts the limits."""
+def _pieces(raw: Any, end: float, at_most: int) -> Iterator[bytes]:
+    """Yield the decoded body as it comes, so that neither a slow nor an endless one outlasts the limits."""
     packed = raw.headers.get("Content-Encoding", "").strip().lower()
     if packed not in ("", "identity", "gzip", "x-gzip"):
         raise Broken(Fate.UNKNOWN, "encoding that was not asked for")
     unpack = zlib.decompressobj(16 + zlib.MAX_WBITS) if packed.endswith("gzip") else None
-    body = bytearray()
+    size = 0
     while chunk := raw.read1(_CHUNK, decode_content=False):
         if time.monotonic() > end:
             raise Broken(Fate.UNKNOWN, "too slow")
-        if unpack is None:
-            body += chunk
-        else:
-            try:
-                body += unpack.decompress(chunk, MAX_BODY + 1 - len(body))
-            except zlib.error:
-                raise Broken(Fate.UNKNOWN, "broken gzip") from None
-        if len(body) > MAX_BODY:
-            raise StopRun("FA404", f"an answer is larger than {MAX_BODY} bytes.", "Ask for smaller pages.")
-    if unpack is not None and body and not unpack.eof:
+        for piece in [chunk] if unpack is None else _unpacked(unpack, chunk):
+            size += len(piece)
+            if size > at_most:
+                raise StopRun("FA404", f"an answer is larger than {at_most} bytes.", "Ask for less at once.")
+            yield piece
+    if unpack is not None and size and not unpack.eof:
         raise Broken(Fate.UNKNOWN, "broken gzip")
-    return bytes(body)
+
+
+def _unpacked(unpack: Any, packed: bytes) -> Iterator[bytes]:
+    """Yield what gzip holds, a little at a time: a few bytes of it can stand for gigabytes."""
+    while packed:
+        try:
+            piece = unpack.decompress(packed, _PIECE)
+        except zlib.error:
+            raise Broken(Fate.UNKNOWN, "broken gzip") from None
+        if piece:
+            yield piece
+        packed = unpack.unconsumed_tail
 
 
 def _fate(error: requests.RequestException) -> Fate:

@@ -33,6 +33,8 @@ PAGE_SIZE: Final = 500
 # How most lines begin; there is no Bundle to look for in them.
 _FORM: Final = b'{"resourceType":"QuestionnaireResponse"'
 DERIVED: Final = ".fhir-alliance.ndjson"
+ASIDE: Final = ".export"  # where an export lies until it is whole
+LANDING: Final = "landing"  # there while files of an export come to stand beside older ones
 _TYPED_FILE = re.compile(r"([A-Z][A-Za-z]+)(\..+)?\.ndjson")
 _LOOKED_UP = frozenset(
     {
@@ -311,6 +313,8 @@ def _files(inputs: Iterable[Path]) -> Iterator[Path]:
     """Yield the files to read: those named, and in folders NDJSON named by type and JSON; derived ones last."""
     for path in inputs:
         if path.is_dir():
+            if (path / ASIDE / LANDING).exists():
+                raise StopRun("FA126", "an export has landed by half in that folder.", "Run the same export again.")
             names = sorted(path.iterdir(), key=lambda p: (p.name.endswith(DERIVED), p.name))
             for entry in names:
                 if entry.is_file() and (entry.suffix == ".json" or _TYPED_FILE.fullmatch(entry.name)):

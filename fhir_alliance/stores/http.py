@@ -12,7 +12,7 @@ import orjson
 
 from fhir_alliance.errors import AccessDenied, RetryLater, StopRun, Unreachable
 from fhir_alliance.fhir.outcome import Meaning, issues_of, meaning_of
-from fhir_alliance.stores.exchange import Answer, Ask, Broken, Exchange, Fate, Limits, Way
+from fhir_alliance.stores.exchange import Answer, Ask, Broken, Exchange, Fate, Limits, Sink, Way
 from fhir_alliance.stores.origin import NOWHERE, joined, origin_of
 from fhir_alliance.stores.patience import LONGEST_WAIT_S, Pace, back_off, to_the_next_minute, wait_asked
 
@@ -107,6 +107,28 @@ class Http:
     def peek(self, path: str) -> Reply:
         """Return the answer to a read that says nothing of who we are, whatever its status."""
         return _reply(self._patiently(Ask("GET", self.url(path)), Open())[0])
+
+    def look(self, path: str, said: Mapping[str, str], into: Sink | None = None) -> Reply:
+        """Return the answer to one attempt at a read, whatever its status: who asks so waits in a way of its own.
+
+        path: with its query.  said: headers of this request.  into: takes the body of a 200.
+        Raises Unreachable FA402, AccessDenied FA406.
+        """
+        ask = Ask("GET", self.url(path), headers=dict(said))
+        for is_last in (False, True):
+            self.pace.take(datetime.now(UTC))
+            try:
+                answer = self._exchange.once(self._signed(ask, self._auth), self._limits.total_s, into)
+            except Broken as broken:
+                raise Unreachable("FA402", f"{self._origin.host} does not answer ({broken.kind}).") from None
+            if answer.status != 401 or is_last or not self._auth.renew():
+                break
+        reply = _reply(answer)
+        if reply.status in (401, 403):
+            raise AccessDenied(
+                "FA406", f"the server refuses access ({reply.problem()}).", "Check [auth] and its scopes."
+            )
+        return reply
 
     def post(self, path: str, body: bytes) -> Reply:
         """Return the answer to a write that is safe to repeat (conditional, or guarded by a version)."""

@@ -62,15 +62,7 @@ class Journal:
         """
         self._folder = _private(folder)
         self.outbox = Outbox(self._folder)
-        if (folder / "lease").is_symlink():
-            raise StopRun("FA503", "the lease is a symbolic link.", "Name the real folder in [state] folder.")
-        self._lock = FileLock(self._folder / "lease", timeout=0, mode=0o600)
-        try:
-            self._lock.acquire()
-        except Timeout:
-            raise RetryLater(
-                "FA501", "another run holds the lease of this store.", "Wait for it to end, then run again."
-            ) from None
+        self._lock = lease(self._folder)
         try:
             self._db = _opened(self._folder / "journal.db", store)
         except BaseException:
@@ -189,6 +181,20 @@ class Journal:
         """Give the lease back."""
         self._db.close()
         self._lock.release()
+
+
+def lease(folder: Path) -> FileLock:
+    """Return the lease of a state folder, taken; raises RetryLater FA501 (it is held), StopRun FA503 (a link)."""
+    if (_private(folder) / "lease").is_symlink():
+        raise StopRun("FA503", "the lease is a symbolic link.", "Name the real folder in [state] folder.")
+    lock = FileLock(folder / "lease", timeout=0, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RetryLater(
+            "FA501", "another run holds the lease of this store.", "Wait for it to end, then run again."
+        ) from None
+    return lock
 
 
 def refuse_open_folder(folder: Path) -> None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import time
 from hashlib import sha256
 from pathlib import Path
 
 from fhir_alliance.config import Config, HttpSection
 from fhir_alliance.errors import StopRun
+from fhir_alliance.stores.bulk_folder import ExportFolder
+from fhir_alliance.stores.bulk_sources import Sources
 from fhir_alliance.stores.capability import load_profile
+from fhir_alliance.stores.exchange import Way
 from fhir_alliance.stores.folder import FolderStore
 from fhir_alliance.stores.http import Http
 from fhir_alliance.stores.identity import authorised, limits_of, way_of
+from fhir_alliance.stores.journal import lease
 from fhir_alliance.stores.patience import Pace, Quiet
-from fhir_alliance.stores.scopes import Needs
+from fhir_alliance.stores.scopes import Needs, of
 from fhir_alliance.stores.server import ServerStore
 from fhir_alliance.stores.store import Store
 
@@ -47,6 +52,27 @@ def open_http(base: str, config: Config, needs: Needs) -> Http:
     http = Http(base, authorised(base, config, needs), limits=limits, way=way)
     http.pace = _pace(config.http)
     return http
+
+
+def open_sources(location: str, config: Config, types: Collection[str]) -> Sources:
+    """Return the sessions that an export needs; raises StopRun FA127 where the store is a folder."""
+    place = located(location, config)
+    if not is_address(place):
+        raise StopRun("FA127", "a folder has nothing to export from.", "Give --store URL.")
+    limits, way = limits_of(config.http), Way(config.http.ca_file, config.http.proxy)  # a vendor's headers stay home
+    api = open_http(place, config, Needs(reads=of(*types)))
+    return Sources(api, lambda origin: Http(origin, limits=limits, way=way), config.bulk.origins)
+
+
+@contextmanager
+def export_folder(folder: Path, config: Config) -> Iterator[ExportFolder]:
+    """Yield a folder to export into; no sync of it runs meanwhile."""
+    opened = ExportFolder(folder)
+    lock = lease(config.state.folder or folder / ".fhir-alliance")
+    try:
+        yield opened
+    finally:
+        lock.release()
 
 
 def state_folder(store: Store, config: Config, environment: Mapping[str, str] = os.environ) -> Path:

@@ -39,6 +39,24 @@ def summary_text(title: str, counts: Mapping[str, Any], *, dry_run: bool = False
     return Group(*lines)
 
 
+def export_text(found: Mapping[str, Any]) -> RenderableType:
+    """Return what an export brought, in lines."""
+    lines = [Text("Export", style="bold")]
+    for kind, number in sorted(found["resources"].items()):
+        lines.append(Text(f"  {number:>9,} {kind} in {found['files'][kind]:,} files"))
+    for condition, words in (
+        (not found["resources"], "Nothing new."),
+        (found["deleted"], f"Deleted on the server, and taken out of the folder: {found['deleted']:,}."),
+        (not found["has_consents"], "No Consent came: sync then goes by [consent] default."),
+        (found["errors"], f"The server could not export everything: {found['errors']:,} files of errors in .export/."),
+        (not found["is_job_ended"], "The server did not take it that the job may go; it will expire there."),
+    ):
+        if condition:
+            lines.append(Text(f"  {words}"))
+    lines.append(Text(f"  Up to {found['until'] or 'no certain time: the next --since last exports all'}."))
+    return Group(*lines)
+
+
 def _safety(reviews: Mapping[str, int]) -> list[Text]:
     """Return what is to be known about safety reviews; what waits for a person stands out."""
     lines = []
