@@ -198,6 +198,7 @@ def test_init_writes_every_key_once(run: Run, here: Path) -> None:
     for line in file.read_text(encoding="utf-8").splitlines():
         if line.startswith("["):
             section = line.strip("[]")
+            found.add(tuple(section.split(".")))
         elif " = " in line:
             found.add((section, line.removeprefix("# ").partition(" = ")[0]))
         elif line.startswith("# [["):
