@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fhir_alliance.config import Config, ConsentSection
@@ -89,6 +90,16 @@ def test_the_sites_default_is_kept() -> None:
         assert outcome(ConsentSection(), family)
         assert not outcome(ConsentSection(default="deny"), family)
     assert consent_policy(Config(consent=ConsentSection(default="deny"))).version.endswith("+opt-in")
+
+
+def test_a_forms_own_labels_are_heard() -> None:
+    """A form that is itself labelled as notes, or as a Part 2 program's elsewhere, is withheld without any Consent."""
+    policy = consent_policy(Config(consent=ConsentSection(organization="Organization/c")))
+    plain = make_form({"q1": 1})
+    assert isinstance(gate(plain, (), policy, Datum.of(()), START), Cleared)
+    for label in ("PSYTHPN", "42CFRPart2", "http://example.org|author-only"):
+        form = msgspec.structs.replace(plain, labels=(label,))
+        assert isinstance(gate(form, (), policy, Datum.of(()), START), Withheld), label
 
 
 def test_a_table_for_outcome_forms_only(tmp_path: Path) -> None:
