@@ -233,3 +233,25 @@ def test_what_a_person_labelled_lower_is_raised() -> None:
     """A label below ours is brought back, and only the higher one stands."""
     body = update(write(), stored(meta=labelled("N", "ETH")))
     assert [label["code"] for label in body["meta"]["security"]] == ["R", "ETH"]
+
+
+def test_what_is_the_same_without_an_identifier() -> None:
+    """Two Observations are one by code, client, time and value; what was withdrawn, or closed, is another one."""
+    from fhir_alliance.fhir.difference import same_content
+
+    score = {
+        "resourceType": "Observation", "status": "final", "code": {"coding": [{"system": "s", "code": "c"}]},
+        "subject": {"reference": "Patient/p1"}, "effectiveDateTime": "2026-01-05", "valueQuantity": {"value": 9},
+    }  # fmt: skip
+    assert same_content(score | {"id": "x", "note": []}, score)
+    assert not same_content(score | {"status": "entered-in-error"}, score)
+    for other in (
+        {"valueQuantity": {"value": 8}},
+        {"subject": {"reference": "Patient/p2"}},
+        {"effectiveDateTime": "2026"},
+    ):
+        assert not same_content(score | other, score)
+    task = {"resourceType": "Task", "status": "requested", "code": score["code"], "for": score["subject"]}
+    assert same_content(task, task)
+    assert not same_content(task | {"status": "completed"}, task)
+    assert not same_content(task | {"focus": {"reference": "Goal/g1"}}, task)
