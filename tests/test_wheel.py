@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from fhir_alliance.runs.catalog import load_catalog
+from fhir_alliance.runs.measures import load_measures
 
 ROOT = Path(__file__).parents[1]
 PURELIB = Path(sysconfig.get_path("purelib"))
@@ -83,6 +84,12 @@ def test_every_instrument_is_there(installed: Installed) -> None:
 def is_profile(file: Path) -> bool:
     """Return whether a file is a profile, and no example of one."""
     return json.loads(file.read_bytes())["resourceType"] == "StructureDefinition" and ".example" not in file.name
+
+
+def test_every_measure_is_there(installed: Installed) -> None:
+    """`report list` shows every measure of the source tree."""
+    listed = json.loads(installed.run("report", "list", "--json"))["measures"]
+    assert {row["id"] for row in listed} == set(load_measures())
 
 
 def test_the_demo_runs(installed: Installed) -> None:
