@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 from zoneinfo import available_timezones
@@ -210,6 +211,41 @@ class OrderSection(_Section):
     form: tuple[OrderedForm, ...] = ()
 
 
+class ScoreRoute(StrEnum):
+    """In which form scores are delivered."""
+
+    OBSERVATION = "observation"
+    DOCUMENT = "document"
+    HL7V2 = "hl7v2"
+    CSV = "csv"
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it goes into the drop folder, and not to the server."""
+        return self in (ScoreRoute.HL7V2, ScoreRoute.CSV)
+
+
+class DeliverySection(_Section):
+    """In which forms scores may be delivered, the best first; and what a message needs to say.
+
+    patient_identifier: the identifier system by which the receiver knows clients; empty for the id in the store.
+    """
+
+    scores: tuple[ScoreRoute, ...] = Field((ScoreRoute.OBSERVATION, ScoreRoute.DOCUMENT), min_length=1)
+    folder: Path | None = None
+    patient_identifier: str = ""
+    patient_authority: str = ""
+    facility: str = ""
+    receiver: str = ""
+    receiving_facility: str = ""
+
+    @model_validator(mode="after")
+    def _has_a_folder(self) -> DeliverySection:
+        if self.folder is None and any(route.is_file for route in self.scores):
+            raise ValueError("hl7v2 and csv need a folder")
+        return self
+
+
 class AuditSection(_Section):
     """Where every access to a client's data is kept. file: of the trail that is kept here."""
 
@@ -242,6 +278,7 @@ class Config(_Section):
     write: WriteSection = WriteSection()
     audit: AuditSection = AuditSection()
     order: OrderSection = OrderSection()
+    delivery: DeliverySection = DeliverySection()
 
 
 def load_config(path: Path | None, environment: Mapping[str, str] = os.environ) -> Config:
@@ -450,6 +487,22 @@ findings = false
 # Scores of symptom algorithms (PHQ-9: major or other depressive syndrome). Who reads one in a record can take it for a
 # clinician's finding, which it is not. Turned off again, those already written stay as they are.
 algorithms = false
+
+[delivery]
+# How scores may be delivered, the best first: "observation", "document" (a text with the FHIR Observations in it),
+# "hl7v2" (ORU^R01) and "csv" as files in `folder`. The first that the server takes is used, and a lower one is told in
+# every summary. One alone pins it; ["observation"] never steps down, and ends with status 22 where none is taken.
+# What each can and cannot do: docs/how-to/ehr-that-refuses.md.
+scores = ["observation", "document"]
+# folder = "/var/spool/fhir-alliance"
+# By which identifier the receiver of a file knows clients (the system of Patient.identifier), and who assigned it.
+# Empty: the Patient's id in the store. A client without such an identifier is parked.
+patient_identifier = ""
+patient_authority = ""
+# How the interface engine calls this site, the receiving application, and its facility (MSH-4, MSH-5, MSH-6).
+facility = ""
+receiver = ""
+receiving_facility = ""
 
 [audit]
 # Who read or wrote what about which client, when, and by which consent decision; never an answer or a score.

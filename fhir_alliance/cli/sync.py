@@ -55,7 +55,7 @@ def sync(
     )
     from fhir_alliance.cli.recording import recorded
     from fhir_alliance.runs.audit import tell_of
-    from fhir_alliance.runs.needs import ORDERING, SIGNING, SYNC
+    from fhir_alliance.runs.needs import ORDERING, SIGNING, SYNC, delivering
     from fhir_alliance.runs.order import order
     from fhir_alliance.runs.parked import write_parked
     from fhir_alliance.runs.policy import cadences_of, policy_of
@@ -68,6 +68,7 @@ def sync(
     needs = SYNC if config.write.provenance else SYNC.without("Provenance")
     needs = needs.joined(SIGNING) if config.consent.intake.on else needs
     needs = needs.joined(ORDERING) if config.order.with_sync else needs
+    needs = needs.joined(delivering(config))
     with (
         recorded(metrics_file, log_file) as told,
         opened(location, config, needs, dry_run=dry_run) as (store, journal),

@@ -85,8 +85,15 @@ def same_content(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Return whether a stored resource is what we want to write, judged without any identifier.
 
     An Observation by code, client, time and value; a Task by code, client and what it is about, while it is open: what
-    people have closed is another one.
+    people have closed is another one. A document by type, client, time and title.
     """
+    if wanted.get("resourceType") == "DocumentReference":
+        is_same = all(stored.get(name) == wanted.get(name) for name in ("date", "description", "docStatus"))
+        return (
+            is_same
+            and subject_of(stored) == subject_of(wanted)
+            and _codes(stored.get("type")) == _codes(wanted["type"])
+        )
     if _codes(stored.get("code")) != _codes(wanted.get("code")) or subject_of(stored) != subject_of(wanted):
         return False
     if wanted.get("resourceType") == "Task":

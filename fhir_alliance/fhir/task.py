@@ -7,10 +7,11 @@ removes evidence, or cancels what has lost its ground.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
+import msgspec
 import orjson
 
 from fhir_alliance.core.model import (
@@ -320,3 +321,24 @@ def _closed_on(resource: Mapping[str, Any]) -> date | None:
     changed = (resource.get("meta") or {}).get("lastUpdated")
     text = end or changed or resource.get("lastModified")
     return date.fromisoformat(str(text)[:10]) if text else None
+
+
+def unlinked(write: Write, standing: Collection[str]) -> Write:
+    """Return a Task's write without references to scores of ours that stand nowhere by themselves.
+
+    standing: keys of those that do. The reasons keep their sentences, and name their findings by identifier.
+    """
+    task = orjson.loads(write.body)
+    for entry in task.get("input", ()):
+        value = entry.get("valueReference", {})
+        if _lost(value, standing):
+            del value["reference"], value["type"]
+    if _lost(task.get("reasonReference", {}), standing):
+        key = task["reasonReference"]["reference"].rpartition("/")[2]
+        task["reasonReference"] = {"type": "Observation", "identifier": {"system": ids.SCORE, "value": key}}
+    return msgspec.structs.replace(write, body=orjson.dumps(task))
+
+
+def _lost(reference: Mapping[str, Any], standing: Collection[str]) -> bool:
+    kind, _, key = str(reference.get("reference", "")).rpartition("/")
+    return kind == "Observation" and len(key) == 64 and key not in standing

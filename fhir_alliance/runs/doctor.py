@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from fhir_alliance.config import Config
+from fhir_alliance.config import Config, ScoreRoute
 from fhir_alliance.core.model import WriteMode
 from fhir_alliance.errors import AllianceError, Exit
 from fhir_alliance.runs.needs import ALL, ORDERING, PUBLISHING, SYNC
@@ -77,7 +77,7 @@ def _judged(place: str, checks: list[Check], found: Probed, config: Config) -> C
         pinned = load_profile(config.store.profile, place.rstrip("/"))
         checks.append(_compared(pinned, profile))
         profile = pinned
-    routes = tuple(_routes(profile))
+    routes = tuple(_routes(profile, config))
     is_v2 = "permission-v2" in (found.smart.get("capabilities") or ())
     to_allow = tuple(_to_allow(profile, checks))
     if found.smart and config.auth.kind in ("smart-backend", "client-secret"):
@@ -153,8 +153,12 @@ _OUTPUTS = (
 )
 
 
-def _routes(profile: ServerProfile) -> Iterator[Route]:
+def _routes(profile: ServerProfile, config: Config) -> Iterator[Route]:
+    allowed = config.delivery.scores
     for output, kind, mode, is_canonical in _OUTPUTS:
+        if output == "scores" and (lower := _lower(profile, allowed)) is not None:
+            yield lower
+            continue
         once = profile.once(kind, mode, is_canonical=is_canonical)
         if once is None:
             reason = f"the server takes no {kind}: neither create, nor update with ids of ours."
@@ -180,6 +184,25 @@ _WHY_ONCE = {
     Once.BY_CONTENT: "it cannot be searched by identifier; what the client has is compared by content",
     Once.JOURNAL_ONLY: "nothing can be read back; a write whose answer is lost waits for a person",
 }
+
+
+def _lower(profile: ServerProfile, allowed: Sequence[ScoreRoute]) -> Route | None:
+    """Return the way of the scores where it is another than Observations; None where it is these, or there is none."""
+    kinds = {ScoreRoute.OBSERVATION: "Observation", ScoreRoute.DOCUMENT: "DocumentReference"}
+    for route in allowed:
+        if route.is_file:
+            return Route("scores", route, f"{route} files in the drop folder", _because(allowed, route))
+        once = profile.once(kinds[route], WriteMode.KEEP_CURRENT)
+        if once is not None and route is ScoreRoute.OBSERVATION:
+            return None
+        if once is not None:
+            how = f"{kinds[route]}, {once}"
+            return Route("scores", kinds[route], how, f"{_because(allowed, route)}; {_WHY_ONCE[once]}")
+    return None
+
+
+def _because(allowed: Sequence[ScoreRoute], route: ScoreRoute) -> str:
+    return "so [delivery] scores says" if route is allowed[0] else "the server takes nothing better that is allowed"
 
 
 def _to_allow(profile: ServerProfile, checks: list[Check]) -> Iterator[str]:

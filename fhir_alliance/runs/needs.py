@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from typing import Final
 
+from fhir_alliance.config import Config, ScoreRoute
 from fhir_alliance.runs.publish import ORDER as PUBLISHED
 from fhir_alliance.stores.scopes import Needs, of
 
@@ -24,9 +25,19 @@ ORDERING: Final = Needs(
     writes=of("Task"),
 )
 SIGNING: Final = Needs(reads=of("Consent", "Patient"), writes=of("Consent"), reads_if_allowed=of("RelatedPerson"))
+DOCUMENTS: Final = Needs(reads_if_allowed=of("DocumentReference"), writes_if_allowed=of("DocumentReference"))
+IDENTIFYING: Final = Needs(reads=of("Patient"))  # a message names a client by an identifier of the receiver's
 PUBLISHING: Final = Needs(reads=of(*PUBLISHED), writes=of(*PUBLISHED))
 LOOKING: Final = SYNC.without_writes()
 FITTING: Final = Needs(reads=of("QuestionnaireResponse", "Observation"))
 AUDITING: Final = Needs(writes_if_allowed=of("AuditEvent"))  # where a server takes none, the trail is kept here
 DISCLOSING: Final = Needs(reads=of("AuditEvent"))
 ALL: Final = reduce(Needs.joined, (SYNC, ORDERING, PUBLISHING))
+
+
+def delivering(config: Config) -> Needs:
+    """Return what the ways need in which a site lets its scores be delivered."""
+    needs = Needs()
+    if ScoreRoute.DOCUMENT in config.delivery.scores:
+        needs = needs.joined(DOCUMENTS)
+    return needs.joined(IDENTIFYING) if config.delivery.patient_identifier else needs

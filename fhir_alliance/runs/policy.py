@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
-from fhir_alliance.config import Config, ConsentSection, IntakeSection, RulesSection, RuleThreshold, SafetySection
+from fhir_alliance.config import (
+    Config,
+    ConsentSection,
+    DeliverySection,
+    IntakeSection,
+    RulesSection,
+    RuleThreshold,
+    SafetySection,
+)
 from fhir_alliance.core.agenda import Agenda
 from fhir_alliance.core.boundaries import Boundaries
 from fhir_alliance.core.consent import TREAT, ConsentPolicy
@@ -42,6 +50,7 @@ class Policy(msgspec.Struct, frozen=True):
     with_provenance: bool = True
     boundaries: Boundaries = Boundaries()
     intake: SignerPolicy | None = None
+    delivery: DeliverySection = DeliverySection()
 
 
 def cadences_of(config: Config, catalog: Catalog) -> tuple[Cadence, ...]:
@@ -105,6 +114,7 @@ def policy_of(config: Config) -> Policy:
         config.write.provenance,
         load_boundaries(config.consent.roles),
         _signer_policy(config.consent.intake),
+        config.delivery,
     )
 
 

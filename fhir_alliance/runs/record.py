@@ -30,12 +30,16 @@ class Record:
     findings: Observations of rules' judgements, by the finding's key.
     """
 
-    def __init__(self, store: Store, subjects: Collection[str], instruments: Mapping[str, Instrument]) -> None:
+    def __init__(
+        self, store: Store, subjects: Collection[str], instruments: Mapping[str, Instrument],
+        carried: Iterable[Mapping[str, Any]] = (),
+    ) -> None:  # fmt: skip
+        """carried: Observations of ours that stand in documents, where the store takes none by themselves."""
         self._store = store
         self._instruments = instruments
         self._subjects = sorted(subjects)
         surveys = self._all("Observation")
-        observations = [r for r in surveys if score_identifier(r)]
+        observations = [*carried, *(r for r in surveys if score_identifier(r))]  # what stands by itself outranks
         tasks = [r for r in self._all("Task") if review_identifier(r)]
         self.observations = _latest(observations, score_identifier)
         self.tasks = _latest(tasks, review_identifier)

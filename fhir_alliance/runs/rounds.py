@@ -6,9 +6,9 @@ site has chosen a rule that needs it: it reads the charts of all clients in care
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from fhir_alliance.core.consent_request import Datum
 from fhir_alliance.core.rules.settings import RuleSettings
@@ -20,6 +20,7 @@ from fhir_alliance.runs.viewer import Viewer
 from fhir_alliance.stores.store import Store
 
 CLIENTS_AT_ONCE: Final = 200
+Carried: TypeAlias = Callable[[Collection[str]], Iterable[Mapping[str, Any]]]
 _REVIEW: Final = Datum(frozenset({"Task"}), frozenset())
 
 
@@ -28,8 +29,16 @@ def is_wanted(rules: RuleSettings) -> bool:
     return bool(rules.missed_sessions or rules.silent_days or rules.review_every_days)
 
 
-def rounds(store: Store, desk: Desk, seen: Collection[str], now: datetime) -> Iterator[Record]:
+def rounds(
+    store: Store,
+    desk: Desk,
+    seen: Collection[str],
+    now: datetime,
+    carried: Carried = lambda subjects: (),
+) -> Iterator[Record]:
     """Yield the charts of clients in care who were not seen in this run, as far as their Consents let us.
+
+    carried: gives the scores of some clients that stand in documents.
 
     In care: an active episode of care or care plan.  Raises ConsentUnreachable where Consents cannot be read.
     """
@@ -43,7 +52,7 @@ def rounds(store: Store, desk: Desk, seen: Collection[str], now: datetime) -> It
         viewers = (Viewer(s, consents.get(s, ()), desk.policy.consent, now) for s in subjects)
         allowed = [viewer.subject for viewer in viewers if not viewer.objections(_REVIEW)]
         if allowed:
-            yield Record(store, allowed, desk.instruments)
+            yield Record(store, allowed, desk.instruments, carried(allowed))
 
 
 def _active(store: Store, kind: str) -> list[Mapping[str, Any]]:

@@ -20,6 +20,7 @@ from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.decisions import carry_out
 from fhir_alliance.runs.intake import beside as proofs
 from fhir_alliance.runs.intake import signed, taken
+from fhir_alliance.runs.ladder import Ladder
 from fhir_alliance.runs.planning import Page, plan_page
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.programs import labelled
@@ -70,6 +71,7 @@ def sync(
     summary = Summary(explain)
     tell = untold if dry_run else tell
     desk = Desk(catalog, policy)
+    ladder = Ladder(store, journal, policy.delivery, now, dry_run=dry_run)
     with SafetyPath(store, journal, policy.safety, summary, now, dry_run=dry_run) as safety:
         safety.deliver()
         safety.watch()
@@ -84,7 +86,7 @@ def sync(
             reading = reading._replace(forms=labelled(reading.forms, store, policy.part2_programs))
             tell(queried(_subjects(reading), now))
             seen |= _subjects(reading)
-            record = Record(store, _subjects(reading), desk.instruments)
+            record = Record(store, _subjects(reading), desk.instruments, ladder.carried(_subjects(reading)))
             turn = Turn(store, record, journal, summary, now, dry_run)
             consents = signed(reading.intakes, reading.withdrawals, store, policy.intake)
             record.known.by_value |= consents.known
@@ -96,7 +98,8 @@ def sync(
             plan = plan_page(Page(reading.forms, voided, record), store, desk, now, dry_run=dry_run)
             summary.take(plan.summary)
             beside = partial(provenances, cleared=plan.cleared, desk=desk, now=now)
-            sent = turn.put([*plan.writes, *voided, *ended], beside=beside)
+            sent = ladder.put(turn, record, [*plan.writes, *voided, *ended], beside)
+            sent += ladder.void(turn, reading.withdrawals, desk.instruments.values())
             tell(written(sent, plan.cleared, policy.consent.version, now))
             turn.settle(portion.mark, [*reading.parked, *consents.parked], reading.read)
             watch(summary.read)
@@ -105,10 +108,11 @@ def sync(
                 summary.stopped = True
                 break
         if not summary.stopped:
-            for record in () if only else rounds(store, desk, seen, now):
+            look = not only and not ladder.is_blind()
+            for record in rounds(store, desk, seen, now, ladder.carried) if look else ():
                 tell(queried(set(record.subjects), now))
                 due = review_tasks(News((), (), (), record.subjects), record, desk, now, summary)
-                sent = Turn(store, record, journal, summary, now, dry_run).put(due)
+                sent = ladder.put(Turn(store, record, journal, summary, now, dry_run), record, due)
                 tell(written(sent, (), policy.consent.version, now))
             # last: what people decided can wait for the next run, an answer that is not read yet cannot
             tell(written(carry_out(store, journal, summary, now, dry_run=dry_run), (), "", now))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from fhir_alliance.core.model import Write
-from fhir_alliance.fhir.difference import Change, ChangeKind, difference, with_reason
+from fhir_alliance.fhir.difference import Change, ChangeKind, Known, difference, with_reason
 from fhir_alliance.fhir.elements import instant
 from fhir_alliance.fhir.inbound import Parked
 from fhir_alliance.runs.record import Record
@@ -40,20 +40,60 @@ class Turn:
         if reason:
             told = instant(self._now)
             changes = [with_reason(c, reason, told) if c.write.type == "Observation" else c for c in changes]
-        self._summary.explain(changes, self._record.known, self._store.base)
+        self.explain(changes)
         changes += beside(changes)
+        return self.send(changes, self._record.known, {write.value for write in writes})
+
+    def send(self, changes: list[Change], known: Known, settled: Collection[str] = ()) -> list[Change]:
+        """Return what was sent of changes that are known to be needed; what the store refused is left out.
+
+        settled: keys whose outcome is known once this has been sent, unless it is lost.
+        """
         if self._dry_run:
             self._summary.planned += changes
             became = planned(changes)
         else:
-            became = self._store.put(changes, self._record.known, self._journal)
-            self._journal.settle({write.value for write in writes} - {write.value for write in became.unknown})
+            became = self._store.put(changes, known, self._journal)
+            self._journal.settle(set(settled) - {write.value for write in became.unknown})
         self._summary.add(became)
         self._unknown |= {write.value for write in became.unknown}
         self._refused += [Parked(f"QuestionnaireResponse/{r.group}", r.code, r.reason) for r in became.refused]
         self._summary.refused += [r for r in became.refused if r.code == NOT_TAKEN]
         refused = {refusal.group for refusal in became.refused}
         return [change for change in changes if change.write.group not in refused]
+
+    def explain(self, changes: Sequence[Change]) -> None:
+        """Let the summary tell what these changes mean, where somebody asked."""
+        self._summary.explain(changes, self._record.known, self._store.base)
+
+    def reopen(self) -> set[str]:
+        """Return the groups that were refused because the store takes nothing of a type, to be sent in another way."""
+        groups = {r.group for r in self._summary.refused if r.code == NOT_TAKEN}
+        names = {f"QuestionnaireResponse/{group}" for group in groups}
+        self._refused = [parked for parked in self._refused if parked.reference not in names]
+        self._summary.refused = [r for r in self._summary.refused if r.group not in groups]
+        return groups
+
+    def park(self, group: str, code: str, reason: str) -> None:
+        """Let a form wait for a person: its scores could not be delivered."""
+        self._refused.append(Parked(f"QuestionnaireResponse/{group}", code, reason))
+
+    def tell_lower(self, way: str) -> None:
+        """Let the summary say that something was delivered in a lower way than the best."""
+        self._summary.lower.add(way)
+
+    def count_file(self, kind: str, change: Change | None) -> None:
+        """Count a file that was left, or (None) one that stands as it should."""
+        if change is None:
+            self._summary.unchanged[kind] += 1
+            return
+        self._summary.add(planned([change]))
+        if self._dry_run:
+            self._summary.planned.append(change)
+
+    def is_unknown(self, key: str) -> bool:
+        """Return whether nobody knows if a write of this page was done."""
+        return key in self._unknown
 
     def settle(self, mark: str, parked: Sequence[Parked], read: Sequence[str]) -> None:
         """Keep what waits for a person; move the bookmark only where every outcome is known.

@@ -25,7 +25,7 @@ from fhir_alliance.stores.bundles import (
     transaction,
     waves_of,
 )  # fmt: skip
-from fhir_alliance.stores.capability import Once, Rung, ServerProfile
+from fhir_alliance.stores.capability import PUTS, Once, Rung, ServerProfile
 from fhir_alliance.stores.http import Http, Reply, json_of
 from fhir_alliance.stores.journal import Intent, Journal
 from fhir_alliance.stores.singles import UNKNOWN, Became, Outcome, Singles, why_not
@@ -166,6 +166,8 @@ class Delivery:
             self._leave_unknown([change])
             return False
         self._journal.settle([write.value])
+        if outcome.became is Became.UNSUPPORTED and change.kind is ChangeKind.CREATE:
+            self._learn(write)
         if outcome.became in (Became.REFUSED, Became.UNSUPPORTED):
             self._refuse(change, (outcome.code, outcome.reason))
             return False
@@ -174,6 +176,12 @@ class Delivery:
         if outcome.id:
             self._known.by_value.setdefault(write.value, {"id": outcome.id})
         return True
+
+    def _learn(self, write: Write) -> None:
+        """Remember that new resources of a type are not taken in the way that was tried, where one was."""
+        if (once := self._once(write)) is not None:
+            what = once if once in PUTS else "create"
+            self._refused = self._journal.refuse(f"{what}:{write.type}", datetime.now(UTC))
 
     def _refuse(self, change: Change, why: tuple[str, str]) -> None:
         refused = Refusal(change.write.group, *why)

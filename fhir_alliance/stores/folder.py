@@ -126,6 +126,10 @@ class FolderStore:
         """Return whether the Goal that stands is another than the one that the change was made of."""
         return [version_of(goal) for goal in self.named("Goal", [change.stored_id])] != [change.stored_version]
 
+    def takes(self, kind: str, journal: Journal) -> bool:
+        """Return that a folder takes everything."""
+        return True
+
     def log(self, events: Sequence[bytes]) -> bool:
         """Take none: the audit trail of a folder is the local file, which seals its lines."""
         return False

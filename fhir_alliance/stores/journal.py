@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from fhir_alliance.errors import RetryLater, StopRun
 from fhir_alliance.stores.outbox import Outbox
+from fhir_alliance.stores.receipts import Receipts
 
 _VERSION = 1
 _UNUSABLE = "FA502"
@@ -63,6 +64,7 @@ class Journal:
         self._folder = _private(folder)
         self.outbox = Outbox(self._folder)
         self._lock = lease(self._folder)
+        self.receipts = Receipts(self._folder)
         try:
             self._db = _opened(self._folder / "journal.db", store)
         except BaseException:
@@ -96,6 +98,7 @@ class Journal:
         journal = cls.__new__(cls)
         journal._folder, journal._lock = folder, FileLock(folder / "lease")
         journal.outbox = Outbox(folder, frozen=True)
+        journal.receipts = Receipts(folder, frozen=True)
         journal._db = sqlite3.connect(":memory:")
         with tempfile.TemporaryDirectory() as name:  # opening the real one, even to read, would leave files beside it
             for file in ("journal.db", "journal.db-wal"):

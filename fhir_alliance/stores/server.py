@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
 import msgspec
 import orjson
 
+from fhir_alliance.core.model import WriteMode
 from fhir_alliance.errors import AllianceError, ConsentUnreachable
 from fhir_alliance.fhir.difference import Change, Known
 from fhir_alliance.fhir.elements import has_code
@@ -127,6 +128,11 @@ class ServerStore:
         for batch in batches_of(changes, self.profile.entries):
             delivery.send(batch)
         return delivery.written
+
+    def takes(self, kind: str, journal: Journal) -> bool:
+        """Return whether the server says that it takes new resources of a type, and has not refused one lately."""
+        refused = journal.refusals(datetime.now(UTC))
+        return self.profile.once(kind, WriteMode.KEEP_CURRENT, refused=refused) is not None
 
     def log(self, events: Sequence[bytes]) -> bool:
         """Take AuditEvents, all of them or none."""

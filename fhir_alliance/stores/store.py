@@ -100,6 +100,9 @@ class Store(Protocol):
     def put(self, changes: Sequence[Change], known: Known, journal: Journal) -> Written:
         """Write the changes, each group whole or not at all."""
 
+    def takes(self, kind: str, journal: Journal) -> bool:
+        """Return whether new resources of a type are taken, as far as is known before one is sent."""
+
     def log(self, events: Sequence[bytes]) -> bool:
         """Take AuditEvents; False where this store takes none, or nobody knows whether it did."""
 

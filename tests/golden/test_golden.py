@@ -37,6 +37,8 @@ from fhir_alliance.fhir.inbound import Forms
 from fhir_alliance.fhir.observation import Emitter, datum_of, observation_writes, panel_codes, read_score, withdrawn
 from fhir_alliance.fhir.provenance import Maker, provenance
 from fhir_alliance.fhir.safety_task import communication, escalation_task
+from fhir_alliance.fhir.score_document import document
+from fhir_alliance.fhir.score_sheet import sheet_of
 from fhir_alliance.fhir.task import carried_out, changed_task, new_task, read_review
 from fhir_alliance.runs.agenda import load_agenda
 from fhir_alliance.runs.catalog import load_catalog
@@ -247,6 +249,13 @@ def provenance_of(observations: dict[str, bytes]) -> bytes:
     return provenance(changes, cleared, PHQ_9, Maker("1.2.3", "1"), NOW).write.body
 
 
+def document_of(observations: dict[str, bytes]) -> bytes:
+    """Return the document of a form's scores, for a server that takes no Observation."""
+    sheet = sheet_of(map(json.loads, observations.values()))
+    assert sheet is not None
+    return document(sheet, "form-5").body
+
+
 def resources() -> dict[str, bytes]:
     """Return one resource of every kind."""
     whole = observations(phq([2, 2, 2, 2, 1, 1, 2, 0, 0], language="en"))
@@ -266,6 +275,7 @@ def resources() -> dict[str, bytes]:
         "observation-subscale": observations(checkin([]), CHECKIN)["bond"],
         "observation-subscale-prorated": observations(checkin(["trust"]), LENIENT)["bond"],
         "provenance": provenance_of(whole),
+        "document-scores": document_of(whole),
         **(tasks := goal_tasks()),
         **goals_of(tasks["task-goal-review"]),
         "task-goal-review-repaired": repaired_task(),

@@ -37,7 +37,7 @@ class Abilities:
     """What the server can do. dropped: elements that it does not keep.  ignored: search parameters without effect.
 
     lag: searches for which a new resource is not found yet.  refused: types that it takes no writes of (405).
-    unstated: abilities that the statement promises and the server does not have.
+    more: further types that it knows.  unstated: abilities that the statement promises and the server does not have.
     """
 
     system: tuple[str, ...] = ()
@@ -50,6 +50,7 @@ class Abilities:
     refused: tuple[str, ...] = ()
     promised: tuple[str, ...] = ()
     lag: int = 0
+    more: tuple[str, ...] = ()
 
 
 @dataclass
@@ -210,7 +211,7 @@ class FaultServer:
         rest = {
             "mode": "server",
             "interaction": [{"code": code} for code in {*can.system, *(p for p in can.promised if p.islower())}],
-            "resource": [{"type": kind, **held} for kind in TYPES],
+            "resource": [{"type": kind, **held} for kind in (*TYPES, *can.more)],
         }
         return {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [rest]}
 
