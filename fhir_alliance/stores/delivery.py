@@ -207,13 +207,13 @@ def outcomes(changes: Iterable[Change]) -> list[Change]:
 
 def _outcome(change: Change, status: int, name: str, outcome: Any) -> Outcome:
     """Return what an entry of an answer says."""
-    if 200 <= status < 300:
+    if 200 <= status < 300 and status != 202:
         if change.kind is ChangeKind.UPDATE:
             return Outcome(Became.UPDATED, change.stored_id)
         return Outcome(Became.CREATED if status == 201 else Became.STANDS, name)
     said = Reply(status, orjson.dumps(outcome), {})
     meaning = said.meaning
-    if status == 0 or status >= 500 or meaning is Meaning.AGAIN:
+    if status in (0, 202) or status >= 500 or meaning is Meaning.AGAIN:
         return UNKNOWN
     if meaning is Meaning.UNSUPPORTED:
         return Outcome(Became.UNSUPPORTED, "", NOT_TAKEN, f"the server takes no {change.write.type} from us")

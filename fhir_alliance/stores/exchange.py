@@ -5,6 +5,7 @@ No redirect is followed here, no proxy or .netrc of the machine is used, and tim
 
 from __future__ import annotations
 
+import codecs
 import socket
 import ssl
 import threading
@@ -118,7 +119,9 @@ class Exchange:
             ) as response:  # fmt: skip
                 pieces = _pieces(response.raw, end, into.at_most if into and response.status_code == 200 else MAX_BODY)
                 if into is None or response.status_code != 200:
-                    answer = Answer(response.status_code, b"".join(pieces), response.headers)
+                    answer = Answer(
+                        response.status_code, b"".join(pieces).removeprefix(codecs.BOM_UTF8), response.headers
+                    )
                 else:
                     for piece in pieces:
                         into.take(piece)

@@ -139,11 +139,17 @@ class Http:
     ) -> Reply:
         """Return the answer to a write.
 
-        once: it must not be sent twice; raises OutcomeUnknown FA414 where it may have been done.
+        once: it must not be sent twice; raises OutcomeUnknown FA414 where it may have been done, and, whether once or
+        not, where the server says that it does it later (202). A client's record that is closed to us is the answer's
+        affair, and no refusal of all that we are.
         """
         said = {"Content-Type": "application/fhir+json", **(headers or {})}
         ask = Ask(method, self.url(path), body=body, headers=said, is_repeatable=not once)
-        return self._admitted(*self._patiently(ask))
+        answer, is_lost = self._patiently(ask)
+        if answer.status == 202 and method != "DELETE":
+            raise OutcomeUnknown("FA414", "a write is done later (HTTP 202).", "The next run looks for it.")
+        reply = _reply(answer, is_lost)
+        return reply if reply.meaning is Meaning.RESTRICTED else self._admitted(answer, is_lost)
 
     def search(self, kind: str, params: Mapping[str, str]) -> Reply:
         """Return the first page of a search sent as a form, so that patient ids stay out of server logs."""

@@ -11,7 +11,8 @@ import shutil
 import sqlite3
 import stat
 import tempfile
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -122,18 +123,18 @@ class Journal:
     def advance(self, mark: str, until: datetime | None = None) -> None:
         """Move the bookmark; never backwards, and never past `until`: what changes later would be missed."""
         if _is_later(mark, self.bookmark()) and (until is None or datetime.fromisoformat(mark) <= until):
-            with self._db:
+            with self._changing():
                 self._db.execute("INSERT OR REPLACE INTO bookmark VALUES (1, ?)", (mark,))
 
     def intend(self, intents: Iterable[Intent]) -> None:
         """Note what is about to be sent, on disk before it is."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        with self._db:
+        with self._changing():
             self._db.executemany("INSERT OR REPLACE INTO intent VALUES (?, ?, ?, ?)", [(*i, now) for i in intents])
 
     def settle(self, keys: Iterable[str]) -> None:
         """Note that the outcome of these writes is known."""
-        with self._db:
+        with self._changing():
             self._db.executemany("DELETE FROM intent WHERE key = ?", [(key,) for key in keys])
 
     def unsettled(self) -> list[Intent]:
@@ -148,7 +149,7 @@ class Journal:
     def refuse(self, what: str, now: datetime) -> frozenset[str]:
         """Remember for a while that the server does not take something; return all that it does not take."""
         until = (now + timedelta(days=REFUSED_DAYS)).isoformat(timespec="seconds")
-        with self._db:
+        with self._changing():
             self._db.execute("INSERT OR REPLACE INTO refusal VALUES (?, ?)", (what, until))
         return self.refusals(now)
 
@@ -159,7 +160,7 @@ class Journal:
 
     def deliver(self, key: str, stored_id: str, digest: str) -> None:
         """Note where a write stands, for servers that cannot be searched for it; without digest, forget it."""
-        with self._db:
+        with self._changing():
             self._db.execute("DELETE FROM delivered WHERE key = ?", (key,))
             if digest:
                 self._db.execute("INSERT INTO delivered VALUES (?, ?, ?)", (key, stored_id, digest))
@@ -172,13 +173,22 @@ class Journal:
     def park(self, parked: Iterable[tuple[str, str, str]], cleared: Collection[str]) -> None:
         """Keep parked records (reference, code, reason), and forget those that were read this time."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        with self._db:
+        with self._changing():
             self._db.executemany("DELETE FROM parked WHERE reference = ?", [(r,) for r in cleared])
             self._db.executemany("INSERT OR REPLACE INTO parked VALUES (?, ?, ?, ?)", [(*p, now) for p in parked])
 
     def parked(self) -> list[Waiting]:
         """Return every record that waits for a person."""
         return [Waiting(*row) for row in self._db.execute("SELECT * FROM parked ORDER BY reference")]
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Keep what is noted, all of it or none; raises StopRun FA508 where it cannot be kept: nothing is sent then."""
+        try:
+            with self._db:
+                yield
+        except sqlite3.OperationalError:
+            raise StopRun("FA508", "the journal cannot be written.", "Make room on its disk, then run again.") from None
 
     def close(self) -> None:
         """Give the lease back."""

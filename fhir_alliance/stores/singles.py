@@ -304,6 +304,8 @@ def why_not(meaning: Meaning, problem: str) -> tuple[str, str]:
     """Return code and reason of a refusal. problem: status and issue codes."""
     if meaning is Meaning.CONFLICT:
         return "FA412", f"somebody changed it in the meantime ({problem}). It is tried again in the next run."
+    if meaning is Meaning.RESTRICTED:
+        return "FA435", f"this client's record is closed to us ({problem}). The site has to open it."
     if meaning is Meaning.SITE:
         return "FA433", f"the site has to set something up first ({problem}); see doctor."
     return "FA413", f"the server does not take what is derived from it ({problem})."

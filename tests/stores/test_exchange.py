@@ -246,6 +246,40 @@ def test_whom_we_trust(raw: Raw, tmp_path: Path, name: str, days: int, is_truste
     http.close()
 
 
+def refuse_version(connection: socket.socket, over: Event) -> None:
+    """Answer a greeting of TLS as a server does that speaks older versions only (RFC 5246, alert 70)."""
+    connection.recv(65536)
+    connection.sendall(b"\x15\x03\x01\x00\x02\x02\x46")
+
+
+def test_row_6_old_tls(raw: Raw) -> None:
+    """Row 6: a server that has no TLS 1.2 ends the run with status 12, once."""
+    server = raw(refuse_version)
+    http = Http(f"https://127.0.0.1:{server.port}/fhir", sleep=lambda _: None)
+    with pytest.raises(Unreachable, match=r"FA416 .*TLS 1\.2") as told:
+        http.get("Patient")
+    assert (told.value.exit, server.count) == (Exit.UNREACHABLE, 1)
+    http.close()
+
+
+def test_row_42_no_way_down_to_http(raw: Raw, serve: Serve, tmp_path: Path) -> None:
+    """Row 42: a redirect from https to http, be it on the same host, is refused, and nothing is sent there."""
+    file, context = certificate(tmp_path, "127.0.0.1", 9)
+    plain = serve(OK)
+
+    def redirect(connection: socket.socket, over: Event) -> None:
+        connection.recv(65536)
+        head = f"HTTP/1.1 302 Found\r\nLocation: {plain.base}/Patient\r\nContent-Length: 0\r\n\r\n"
+        connection.sendall(head.encode())
+
+    server = raw(redirect, context)
+    http = Http(f"https://127.0.0.1:{server.port}/fhir", sleep=lambda _: None, way=Way(ca_file=file))
+    with pytest.raises(StopRun, match="FA405"):
+        http.get("Patient")
+    assert plain.requests == []
+    http.close()
+
+
 def test_a_file_of_authorities_that_is_none(tmp_path: Path) -> None:
     """A ca_file that cannot be read is a fault of the configuration."""
     (tmp_path / "ca.pem").write_text("nothing", encoding="utf-8")
