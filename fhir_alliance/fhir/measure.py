@@ -55,7 +55,7 @@ def _group(group: Group, strata: tuple[Stratum, ...]) -> dict[str, Any]:
     described: dict[str, Any] = {"id": group.id, "description": group.title, "population": populations}
     if strata:
         described["stratifier"] = [
-            {"id": s.id, "description": s.title, "criteria": _in_words(_words(s))} for s in strata
+            {"id": f"{group.id}-{s.id}", "description": s.title, "criteria": _in_words(_words(s))} for s in strata
         ]
     return described
 

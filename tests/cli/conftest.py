@@ -71,3 +71,24 @@ def tree(tmp_path: Path) -> Callable[[], dict[str, bytes | None]]:
         }
 
     return tree
+
+
+@pytest.fixture
+def statement() -> dict[str, Any]:
+    """What a server says of itself that takes Observations, Tasks and messages, in transactions."""
+    return {
+        "resourceType": "CapabilityStatement",
+        "rest": [
+            {
+                "interaction": [{"code": "transaction"}],
+                "resource": [
+                    {
+                        "type": kind,
+                        "interaction": [{"code": code} for code in ("create", "update", "search-type")],
+                        "conditionalCreate": True,
+                    }
+                    for kind in ("Observation", "Task", "Communication")
+                ],
+            }
+        ],
+    }

@@ -7,7 +7,7 @@ import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 import responses
@@ -21,27 +21,11 @@ Clinic: TypeAlias = Callable[..., Path]
 
 EHR = "https://ehr.example/fhir"
 HIDDEN = "s3cret-t0ken"
-STATEMENT = {
-    "resourceType": "CapabilityStatement",
-    "rest": [
-        {
-            "interaction": [{"code": "transaction"}],
-            "resource": [
-                {
-                    "type": kind,
-                    "interaction": [{"code": code} for code in ("create", "update", "search-type")],
-                    "conditionalCreate": True,
-                }
-                for kind in ("Observation", "Task")
-            ],
-        }
-    ],
-}
 NO_ITEMS = {"item": [], "questionnaire": "https://example.org/Questionnaire/none"}
 
 
 @pytest.fixture
-def ehr() -> Iterator[responses.RequestsMock]:
+def ehr(statement: dict[str, Any]) -> Iterator[responses.RequestsMock]:
     """A server with one form and nothing else; tests add what it says to a transaction."""
     with responses.RequestsMock(assert_all_requests_are_fired=False) as server:
         kind = "application/fhir+json"
@@ -49,7 +33,7 @@ def ehr() -> Iterator[responses.RequestsMock]:
         for known in ("Task", "Questionnaire"):
             server.get(f"{EHR}/{known}", json={"resourceType": "Bundle"}, content_type=kind)
         server.get(f"{EHR}/QuestionnaireResponse", json={"resourceType": "Bundle", "entry": [form]}, content_type=kind)
-        server.get(f"{EHR}/metadata", json=STATEMENT, content_type=kind)
+        server.get(f"{EHR}/metadata", json=statement, content_type=kind)
         server.post(re.compile(rf"{EHR}/\w+/_search"), json={"resourceType": "Bundle"}, content_type=kind)
         yield server
 

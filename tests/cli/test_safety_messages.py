@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 import responses
@@ -21,9 +21,10 @@ Clinic: TypeAlias = Callable[..., Path]
 
 
 @pytest.fixture
-def ehr() -> Iterator[responses.RequestsMock]:
+def ehr(statement: dict[str, Any]) -> Iterator[responses.RequestsMock]:
     """A server with one form that asks for a look, and nothing else; tests add what it says to writes."""
     with responses.RequestsMock(assert_all_requests_are_fired=False) as server:
+        server.get(f"{EHR}/metadata", json=statement, content_type=KIND)
         form = {"resource": response_json([1] * 9), "search": {"mode": "match"}}
         for known in ("Task", "Questionnaire"):
             server.get(f"{EHR}/{known}", json={"resourceType": "Bundle"}, content_type=KIND)
