@@ -225,13 +225,21 @@ class ScoreRoute(StrEnum):
         return self in (ScoreRoute.HL7V2, ScoreRoute.CSV)
 
 
+class ReviewRoute(StrEnum):
+    """In which form goal reviews are delivered."""
+
+    TASK = "task"
+    WORKLIST = "worklist"
+
+
 class DeliverySection(_Section):
-    """In which forms scores may be delivered, the best first; and what a message needs to say.
+    """In which forms scores and goal reviews may be delivered, the best first; and what a message needs to say.
 
     patient_identifier: the identifier system by which the receiver knows clients; empty for the id in the store.
     """
 
     scores: tuple[ScoreRoute, ...] = Field((ScoreRoute.OBSERVATION, ScoreRoute.DOCUMENT), min_length=1)
+    reviews: tuple[ReviewRoute, ...] = Field((ReviewRoute.TASK,), min_length=1)
     folder: Path | None = None
     patient_identifier: str = ""
     patient_authority: str = ""
@@ -241,8 +249,9 @@ class DeliverySection(_Section):
 
     @model_validator(mode="after")
     def _has_a_folder(self) -> DeliverySection:
-        if self.folder is None and any(route.is_file for route in self.scores):
-            raise ValueError("hl7v2 and csv need a folder")
+        wants = any(route.is_file for route in self.scores) or ReviewRoute.WORKLIST in self.reviews
+        if self.folder is None and wants:
+            raise ValueError("hl7v2, csv and worklist need a folder")
         return self
 
 
@@ -494,6 +503,8 @@ algorithms = false
 # every summary. One alone pins it; ["observation"] never steps down, and ends with status 22 where none is taken.
 # What each can and cannot do: docs/how-to/ehr-that-refuses.md.
 scores = ["observation", "document"]
+# The same for goal reviews: "task", and "worklist" (worklist.json and worklist.csv in `folder`).
+reviews = ["task"]
 # folder = "/var/spool/fhir-alliance"
 # By which identifier the receiver of a file knows clients (the system of Patient.identifier), and who assigned it.
 # Empty: the Patient's id in the store. A client without such an identifier is parked.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from typing import Any, NamedTuple
 
-from fhir_alliance.config import Config, ScoreRoute
+from fhir_alliance.config import Config, ReviewRoute, ScoreRoute
 from fhir_alliance.core.model import WriteMode
 from fhir_alliance.errors import AllianceError, Exit
 from fhir_alliance.runs.needs import ALL, ORDERING, PUBLISHING, SYNC
@@ -159,6 +160,9 @@ def _routes(profile: ServerProfile, config: Config) -> Iterator[Route]:
         if output == "scores" and (lower := _lower(profile, allowed)) is not None:
             yield lower
             continue
+        if output == "reviews" and (listed := _listed(profile, config.delivery.reviews)) is not None:
+            yield listed
+            continue
         once = profile.once(kind, mode, is_canonical=is_canonical)
         if once is None:
             reason = f"the server takes no {kind}: neither create, nor update with ids of ours."
@@ -201,8 +205,18 @@ def _lower(profile: ServerProfile, allowed: Sequence[ScoreRoute]) -> Route | Non
     return None
 
 
-def _because(allowed: Sequence[ScoreRoute], route: ScoreRoute) -> str:
-    return "so [delivery] scores says" if route is allowed[0] else "the server takes nothing better that is allowed"
+def _listed(profile: ServerProfile, allowed: Sequence[ReviewRoute]) -> Route | None:
+    """Return the way of the reviews where it is the work-list; None where it is a Task, or there is none."""
+    for route in allowed:
+        if route is ReviewRoute.WORKLIST:
+            return Route("reviews", route, "worklist in the drop folder", _because(allowed, route))
+        if profile.once("Task", WriteMode.CREATE_ONCE) is not None:
+            return None
+    return None
+
+
+def _because(allowed: Sequence[StrEnum], route: StrEnum) -> str:
+    return "so [delivery] says" if route is allowed[0] else "the server takes nothing better that is allowed"
 
 
 def _to_allow(profile: ServerProfile, checks: list[Check]) -> Iterator[str]:

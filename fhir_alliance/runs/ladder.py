@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from fhir_alliance.config import DeliverySection, ScoreRoute
+from fhir_alliance.config import DeliverySection, ReviewRoute, ScoreRoute
 from fhir_alliance.core.model import Instrument, Write
 from fhir_alliance.errors import AccessDenied, Unreachable
 from fhir_alliance.fhir.difference import Change, ChangeKind, Known, difference
@@ -26,6 +26,7 @@ from fhir_alliance.fhir.score_sheet import Sheet, sheet_of
 from fhir_alliance.fhir.task import unlinked
 from fhir_alliance.runs.drops import Drops
 from fhir_alliance.runs.record import Record
+from fhir_alliance.runs.review_list import ReviewList
 from fhir_alliance.runs.turn import Turn
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.receipts import Receipt
@@ -49,6 +50,7 @@ class Ladder:
         self._store, self._journal, self._dry_run = store, journal, dry_run
         self._allowed = delivery.scores
         self._drops = Drops(store, journal, delivery, now, dry_run=dry_run)
+        self._reviews = ReviewList(store, journal, delivery, dry_run=dry_run)
         self._held: dict[str, tuple[Mapping[str, Any], list[dict[str, Any]]]] = {}
 
     def route(self) -> ScoreRoute:
@@ -59,25 +61,29 @@ class Ladder:
                 return route
         return self._allowed[0]
 
-    def carried(self, subjects: Collection[str]) -> list[dict[str, Any]]:
-        """Return the clients' scores that stand in documents; it asks only where some may."""
+    def carried(self, subjects: Collection[str]) -> list[Mapping[str, Any]]:
+        """Return the clients' scores in documents, asked for where there may be some, and reviews in the work-list."""
         self._held = {}
         if self.route() is ScoreRoute.DOCUMENT or self._journal.delivered(_DOCUMENTS) is not None:
             self._held = carried(self._documents(subjects))
-        return [observation for _, observations in self._held.values() for observation in observations]
+        scores = [observation for _, observations in self._held.values() for observation in observations]
+        return [*scores, *self._reviews.carried(subjects)]
 
     def put(
         self, turn: Turn, record: Record, writes: Sequence[Write],
         beside: Callable[[Sequence[Change]], Sequence[Change]] = lambda changes: (),
     ) -> list[Change]:  # fmt: skip
         """Return what was delivered of a page, in whatever form."""
-        before = self.route()
-        sent = self._put(turn, record, writes, beside, before)
-        after = self.route()
-        if after is before or self._dry_run:
-            return sent
-        groups = turn.reopen()  # the store has refused a form that it had promised, and it is remembered
-        return sent + self._put(turn, record, [w for w in writes if w.group in groups], beside, after)
+        sent: list[Change] = []
+        while True:
+            before = (self.route(), self._reviews.route())
+            sent += self._put(turn, record, writes, beside, before)
+            after = (self.route(), self._reviews.route())
+            if after == before or self._dry_run:
+                return sent
+            groups = turn.reopen()  # the store has refused what it had promised, and it is remembered
+            kinds = {"Task"} if after[0] is before[0] else {"Task", "Observation"}
+            writes = [write for write in writes if write.group in groups and write.type in kinds]
 
     def is_blind(self) -> bool:
         """Return whether scores were left as files, where nobody can read them: then their absence says nothing."""
@@ -89,13 +95,15 @@ class Ladder:
 
     def _put(
         self, turn: Turn, record: Record, writes: Sequence[Write],
-        beside: Callable[[Sequence[Change]], Sequence[Change]], route: ScoreRoute,
+        beside: Callable[[Sequence[Change]], Sequence[Change]], best: tuple[ScoreRoute, ReviewRoute],
     ) -> list[Change]:  # fmt: skip
-        routes = self._routes(writes, record, route)
+        routes = self._routes(writes, record, best[0])
         direct = [w for w in writes if w.type != "Observation" or routes[w.group] is ScoreRoute.OBSERVATION]
         standing = {w.value for w in direct if w.type == "Observation"} | _standing(record)
         if len(direct) < len(writes) or self._held:
             direct = [unlinked(w, standing) if w.type == "Task" else w for w in direct]
+        listed = self._reviews.mine(direct, record, best[1])
+        direct = [write for write in direct if write not in listed] if listed else direct
         sent = turn.put(direct, beside=beside)
         self._receipt(turn, record.known, ScoreRoute.OBSERVATION, [c for c in sent if _is_panel(c)])
         for lower in (r for r in ScoreRoute if r is not ScoreRoute.OBSERVATION):
@@ -108,7 +116,7 @@ class Ladder:
             sent += self._drops.leave(turn, lower, sheets) if lower.is_file else self._file(turn, sheets)
             if lower is not self._allowed[0]:
                 turn.tell_lower(TOLD[lower])
-        return sent
+        return sent + self._reviews.keep(turn, record, listed)
 
     def _routes(self, writes: Sequence[Write], record: Record, route: ScoreRoute) -> dict[str, ScoreRoute]:
         """Return the form of each group: that in which it stands already, or else this one."""

@@ -32,15 +32,18 @@ class Record:
 
     def __init__(
         self, store: Store, subjects: Collection[str], instruments: Mapping[str, Instrument],
-        carried: Iterable[Mapping[str, Any]] = (),
+        carried: Collection[Mapping[str, Any]] = (),
     ) -> None:  # fmt: skip
-        """carried: Observations of ours that stand in documents, where the store takes none by themselves."""
+        """carried: Observations and Tasks of ours that stand in documents and lists, where the store takes none."""
         self._store = store
         self._instruments = instruments
         self._subjects = sorted(subjects)
         surveys = self._all("Observation")
-        observations = [*carried, *(r for r in surveys if score_identifier(r))]  # what stands by itself outranks
-        tasks = [r for r in self._all("Task") if review_identifier(r)]
+        observations = [
+            *_of(carried, "Observation"),
+            *(r for r in surveys if score_identifier(r)),
+        ]  # what stands by itself outranks
+        tasks = [*_of(carried, "Task"), *(r for r in self._all("Task") if review_identifier(r))]
         self.observations = _latest(observations, score_identifier)
         self.tasks = _latest(tasks, review_identifier)
         self.findings = _latest((r for r in surveys if finding_identifier(r)), finding_identifier)
@@ -160,3 +163,7 @@ def _by_subject(resources: Iterable[Mapping[str, Any]]) -> dict[str, list[Mappin
     for resource in resources:
         found.setdefault(str((resource.get("subject") or {}).get("reference", "")), []).append(resource)
     return found
+
+
+def _of(resources: Iterable[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any]]:
+    return [resource for resource in resources if resource.get("resourceType") == kind]

@@ -6,7 +6,7 @@ site has chosen a rule that needs it: it reads the charts of all clients in care
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
@@ -20,7 +20,7 @@ from fhir_alliance.runs.viewer import Viewer
 from fhir_alliance.stores.store import Store
 
 CLIENTS_AT_ONCE: Final = 200
-Carried: TypeAlias = Callable[[Collection[str]], Iterable[Mapping[str, Any]]]
+Carried: TypeAlias = Callable[[Collection[str]], Collection[Mapping[str, Any]]]
 _REVIEW: Final = Datum(frozenset({"Task"}), frozenset())
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
+from msgspec import structs
+
 from fhir_alliance.core.model import Write
 from fhir_alliance.fhir.difference import Change, ChangeKind, Known, difference, with_reason
 from fhir_alliance.fhir.elements import instant
@@ -82,14 +84,15 @@ class Turn:
         """Let the summary say that something was delivered in a lower way than the best."""
         self._summary.lower.add(way)
 
-    def count_file(self, kind: str, change: Change | None) -> None:
-        """Count a file that was left, or (None) one that stands as it should."""
+    def count_file(self, kind: str, change: Change | None, counted: str = "") -> None:
+        """Count a file that was left, or (None) one that stands as it should. counted: as what, if not as its type."""
         if change is None:
             self._summary.unchanged[kind] += 1
             return
-        self._summary.add(planned([change]))
+        named = structs.replace(change, write=structs.replace(change.write, type=counted)) if counted else change
+        self._summary.add(planned([named]))
         if self._dry_run:
-            self._summary.planned.append(change)
+            self._summary.planned.append(named)
 
     def is_unknown(self, key: str) -> bool:
         """Return whether nobody knows if a write of this page was done."""

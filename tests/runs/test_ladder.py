@@ -14,7 +14,7 @@ import pytest
 
 from fhir_alliance.config import Config, DeliverySection
 from fhir_alliance.core.rules.settings import RuleSettings
-from fhir_alliance.errors import Exit
+from fhir_alliance.errors import Exit, StopRun
 from fhir_alliance.runs.catalog import Catalog, load_catalog
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.summary import Summary
@@ -319,3 +319,71 @@ def test_ways_that_cannot_be(scores: list[str]) -> None:
     """No way at all, files without a folder, and a way that nobody knows are refused when the configuration is read."""
     with pytest.raises(ValueError, match="delivery"):
         Config.model_validate({"delivery": {"scores": scores}})
+
+
+NO_TASK = REFUSING | {"refused": ("Task",)}
+
+
+def listed(at: Clinic) -> list[dict[str, Any]]:
+    """Return the Tasks in the work-list."""
+    return [entry["resource"] for entry in json.loads((at.drop / "worklist.json").read_bytes())["entry"]]
+
+
+def rows(at: Clinic) -> list[str]:
+    """Return the rows of the work-list's table."""
+    return (at.drop / "worklist.csv").read_text().splitlines()[1:]
+
+
+@pytest.mark.parametrize("refused", [("Task",), ("Task", "Observation")])
+@pytest.mark.parametrize("system", [(), ("batch",)])
+def test_a_review_where_no_task_is_taken(
+    clinic: Callable[..., Clinic], refused: tuple[str, ...], system: tuple[str, ...]
+) -> None:
+    """A goal review stands in the work-list once, with a receipt; its form's scores are neither lost nor changed."""
+    can = NO_TASK | {"refused": refused, "system": system}
+    at = clinic("observation", "document", can=can, reviews=["task", "worklist"])
+    at.server.load(WORSE)
+    first = at.run()
+    assert (first.exit, first.created["worklist"], first.updated.total()) == (Exit.DONE, 1, 0)
+    [task] = listed(at)
+    assert task["code"]["coding"][0]["code"] == "goal-review"
+    assert [(r["output"], r["where"]) for r in at.receipts() if r["rung"] == "worklist"] == [
+        ("reviews", "worklist.json")
+    ]
+    assert len(rows(at)) == 1
+    assert any("work-list" in way for way in first.lower)
+    assert at.server.all("Task") == []
+    second = at.run()
+    assert (second.exit, second.created.total(), second.updated.total()) == (Exit.DONE, 0, 0)
+    assert listed(at) == [task]
+
+
+def test_what_people_say_in_the_list_is_respected(clinic: Callable[..., Clinic]) -> None:
+    """A review that somebody completed in the list is not opened again; one that lost its ground is cancelled."""
+    at = clinic("observation", can=NO_TASK, reviews=["task", "worklist"])
+    at.server.load(WORSE)
+    at.run()
+    [task] = listed(at)
+    done = task | {"status": "completed", "lastModified": "2026-05-30T08:00:00Z"}
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": done}]}
+    (at.drop / "worklist.json").write_text(json.dumps(bundle))
+    at.server.load(WORSE | {"id": "r3", "authored": "2026-01-26T10:00:00+01:00"})
+    at.run()
+    assert listed(at) == [done]
+    bundle["entry"] = [{"resource": task}]
+    (at.drop / "worklist.json").write_text(json.dumps(bundle))
+    for name in ("r2", "r3"):
+        at.server.load(WORSE | {"id": name, "status": "entered-in-error"})
+    at.run()
+    assert [t["status"] for t in listed(at)] == ["cancelled"]
+    assert rows(at) == []
+
+
+def test_a_damaged_list_stops_the_run(clinic: Callable[..., Clinic]) -> None:
+    """A work-list that cannot be read stops the run before anything is written: its reviews would be opened again."""
+    at = clinic("observation", can=NO_TASK, reviews=["worklist"])
+    at.drop.mkdir()
+    (at.drop / "worklist.json").write_text("{")
+    with pytest.raises(StopRun, match="FA443"):
+        at.run()
+    assert at.server.writes == []

@@ -229,3 +229,18 @@ def test_offline(tmp_path: Path, serve: Serve, broken: str) -> None:
     found = doctor(place, Config.model_validate(config), offline=True)
     assert found.exit is Exit.CONFIGURATION
     assert server.requests == []
+
+
+def test_the_ways_that_a_site_allows(
+    look: Callable[..., CheckUp], statement: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """Where neither Observation nor Task is taken, the check-up names the lower ways that the site allows, and why."""
+    bare = statement()
+    kept = [r for r in bare["rest"][0]["resource"] if r["type"] not in ("Observation", "Task")]
+    bare["rest"][0]["resource"] = kept
+    said = {"scores": ["observation", "hl7v2"], "reviews": ["task", "worklist"], "folder": tmp_path / "drop"}
+    found = look(bare, delivery=said)
+    ways = {route.output: route for route in found.routes}
+    assert ways["scores"].route == "hl7v2 files in the drop folder"
+    assert ways["reviews"].route == "worklist in the drop folder"
+    assert "nothing better" in ways["scores"].reason
