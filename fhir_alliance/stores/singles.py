@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from fhir_alliance.core.model import WriteMode
-from fhir_alliance.errors import AllianceError, RetryLater, Unreachable
+from fhir_alliance.errors import AllianceError, RetryLater, StopRun, Unreachable
 from fhir_alliance.fhir.difference import CANONICAL, Change, ChangeKind, Known, same_content, subject_of
 from fhir_alliance.fhir.outcome import Meaning
 from fhir_alliance.stores.bundles import criteria, identified, place_of
@@ -127,6 +127,7 @@ class Singles:
         except RetryLater:
             return UNKNOWN
         if reply.ok:
+            _refuse_anothers(_resource_in(reply), change)
             name = change.write.value if once is Once.CLIENT_ID else _id_in(reply)
             return Outcome(Became.CREATED if reply.status == 201 else Became.STANDS, name)
         if reply.meaning in (Meaning.CONFLICT, Meaning.DUPLICATE):
@@ -244,7 +245,9 @@ class Singles:
         self._intend(change)
         body = orjson.dumps(self._body(change, once))
         try:
-            return self._http.write("POST", change.write.type, body, once=True)
+            reply = self._http.write("POST", change.write.type, body, once=True)
+            _refuse_anothers(_resource_in(reply), change)
+            return reply
         except OutcomeUnknown:
             return Fate.UNKNOWN
         except RetryLater:
@@ -263,7 +266,10 @@ class Singles:
             stored = found_by(self._http, write.type, params)
         except RetryLater:
             return None
-        return [str(r["id"]) for r in stored if r.get("id") and _has_key(r, change)]
+        ours = [resource for resource in stored if resource.get("id") and _has_key(resource, change)]
+        for resource in ours:
+            _refuse_anothers(resource, change)
+        return [str(resource["id"]) for resource in ours]
 
     def _alike(self, change: Change) -> list[str] | None:
         """Return the ids of what the client has that says the same; None where the search gave no answer."""
@@ -292,6 +298,23 @@ def _has_key(stored: Mapping[str, Any], change: Change) -> bool:
     given = stored.get("identifier")
     held = [i for i in given if isinstance(i, dict)] if isinstance(given, list) else []
     return (write.system, write.value) in [(i.get("system"), i.get("value")) for i in held]
+
+
+def _refuse_anothers(stored: Mapping[str, Any], change: Change) -> None:
+    """Raise StopRun FA436 where the server keeps what is one client's under another; a host's name says nothing."""
+    theirs, ours = (place_of(subject_of(resource)) for resource in (stored, orjson.loads(change.write.body)))
+    if theirs[1] and ours[1] and theirs != ours:
+        what = f"the server keeps a {change.write.type} of ours under another client; nothing more is written."
+        raise StopRun("FA436", what, "Have the site look at once: find it by its identifier, and correct it there.")
+
+
+def _resource_in(reply: Reply) -> Mapping[str, Any]:
+    """Return the resource in an answer to a write; empty where the server sends none."""
+    try:
+        content = json_of(reply) if reply.ok and reply.body else {}
+    except Unreachable:
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _refusal(reply: Reply) -> Outcome:

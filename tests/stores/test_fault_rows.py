@@ -311,6 +311,35 @@ def test_row_78(ehr: Ehr, put: Callable[..., Written]) -> None:
     assert (written.created, {each.value for each in written.unknown}) == ({}, {"a", "b"})
 
 
+@pytest.mark.parametrize("way", ["conditional create", "search first", "search first, no body"])
+def test_row_82(ehr: Ehr, put: Callable[..., Written], way: str) -> None:
+    """Row 82: where the server files a score under another client, nothing more is written, in this run or the next."""
+    without_bundles(ehr, conditionalCreate=way == "conditional create")
+    sent: list[Any] = []
+
+    def create(body: dict[str, Any], commit: Any) -> Any:
+        sent.append(body)
+        stored = body | {"id": "srv-1", "subject": {"reference": "https://ehr.example/fhir/Patient/p2"}}
+        ehr.resources.append(stored)
+        return 201, b"" if "no body" in way else stored, {"Location": "Observation/srv-1"}
+
+    ehr.on_create = create
+    for _ in range(2):
+        with pytest.raises(StopRun, match="FA436") as told:
+            put(*(write(key, subject={"reference": "Patient/p1"}) for key in "ab"))
+        assert "p2" not in str(told.value)
+        ehr.on_create = lambda body, commit: (200, ehr.resources[0], {})
+    assert len(sent) == 1
+
+
+@pytest.mark.parametrize("reference", ["https://inside.example/r4/Patient/p1", "Patient/p1/_history/3"])
+def test_row_82_the_same_client(ehr: Ehr, put: Callable[..., Written], reference: str) -> None:
+    """Row 82: the same client under another spelling is no other client."""
+    without_bundles(ehr, conditionalCreate=True)
+    ehr.on_create = lambda body, commit: (201, body | {"id": "srv-1", "subject": {"reference": reference}}, {})
+    assert put(write("a", subject={"reference": "Patient/p1"})).created == {"Observation": 1}
+
+
 @pytest.mark.parametrize("code", ["59187", "59188", "59189"])
 def test_row_83(ehr: Ehr, run: Run, code: str) -> None:
     """Row 83: what the site has not set up is told as its affair, without the server's own text."""
