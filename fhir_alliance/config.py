@@ -32,10 +32,22 @@ class _Section(BaseModel):
 
 
 class StoreSection(_Section):
-    """Where resources live. profile: what a server can do, looked at by a person; outranks what it states."""
+    """Where resources live, and how changed responses are found there.
+
+    profile: what a server can do, looked at by a person; outranks what it states.
+    """
 
     location: str = ""
     profile: Path | None = None
+    pull: Literal["auto", "last-updated", "authored", "roster"] = "auto"
+    roster: str = ""
+    window_days: int = Field(90, ge=1)
+
+    @model_validator(mode="after")
+    def _has_roster(self) -> Self:
+        if self.pull == "roster" and not self.roster:
+            raise ValueError('pull = "roster" needs a roster')
+        return self
 
 
 class AuthSection(_Section):
@@ -334,6 +346,13 @@ TEMPLATE: Final = """\
 location = ""
 # What the server can do is read from it. A file written by doctor --save, looked at and perhaps corrected, outranks it.
 # profile = "server-profile.json"
+# How new and changed forms are found on a server: "last-updated", "authored", "roster", or "auto", the first of them
+# that the server says it can. authored: forms authored in these many days before the last run; what is entered or
+# amended later is missed. roster: all forms of these clients, each run: a file with one Patient/ID in a line, or
+# "Group/ID".
+pull = "auto"
+roster = ""
+window_days = 90
 
 [auth]
 # Who we are to a server: "none", "bearer", "client-secret" or "smart-backend". Secrets are only ever read from files

@@ -47,6 +47,7 @@ def sync(
     from fhir_alliance.cli.options import (
         catalog_of,
         configuration,
+        messages,
         opened,
         progress,
         reference_of,
@@ -91,4 +92,6 @@ def sync(
             beside = store.folder if isinstance(store, FolderStore) else state_folder(store, config)
             write_parked(parked_file or beside / "parked.ndjson", summary.parked)
         told(summary)
+        if store.pulled_by.startswith(("authored", "roster")) or "states no" in store.pulled_by:
+            messages().print(f"Forms were found by {store.pulled_by}.")
     report(ctx, summary, "Sync", as_json=as_json, dry_run=dry_run)

@@ -76,6 +76,10 @@ class KnownForms:
         if codes:
             self._coded.append((codes, reader))
 
+    def is_known(self, canonical: str) -> bool:
+        """Return whether a form is known by this canonical, its version aside."""
+        return canonical.partition("|")[0] in self._by_url
+
     def _note_critical(self, reader: FormReader) -> None:
         self.critical[reader.edition] = reader.critical
         self.critical.setdefault(reader.instrument.id, reader.critical)

@@ -165,6 +165,18 @@ _decode = msgspec.json.Decoder(WireResponse).decode
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
+class _Named(msgspec.Struct, gc=False):
+    questionnaire: str = ""
+
+
+def questionnaire_of(line: bytes) -> str:
+    """Return the canonical that a response names, or "" where it cannot be told."""
+    try:
+        return msgspec.json.decode(line, type=_Named).questionnaire
+    except (msgspec.DecodeError, RecursionError):
+        return ""
+
+
 def decode_response(line: bytes) -> WireResponse | PlainResponse:
     """Return the response in a JSON text, as a plain one where it is.
 

@@ -40,9 +40,10 @@ def rescore(
     summary = Summary(explain)
     tell = untold if dry_run else tell
     desk = Desk(catalog, policy)
-    learn(desk, store)
+    finder = learn(desk, store)
     wanted = catalog.find(instrument).id if instrument and instrument not in desk.instruments else instrument
     for portion in store.responses("", ()):
+        finder.find(portion)
         forms = labelled(_readable(portion, desk, store, now, wanted), store, policy.part2_programs)
         tell(queried({form.subject for form in forms}, now))
         record = Record(store, {form.subject for form in forms}, desk.instruments)
@@ -54,7 +55,7 @@ def rescore(
         beside = partial(provenances, cleared=plan.cleared, desk=desk, now=now)
         sent = turn.put(plan.writes, reason, beside)
         tell(written(sent, plan.cleared, policy.consent.version, now))
-        turn.settle("", (), ())
+        turn.settle(Portion([], ""), (), ())
         watch(summary.read)
     if not dry_run:
         store.finish()

@@ -12,9 +12,11 @@ from fhir_alliance.core.intake import Intake
 from fhir_alliance.core.model import Response, Write
 from fhir_alliance.core.safety import Concern
 from fhir_alliance.errors import AccessDenied, Unreachable
+from fhir_alliance.fhir.identifiers import local
 from fhir_alliance.fhir.inbound import Parked, Skipped, Withdrawal
 from fhir_alliance.fhir.inbound import Reading as Read
 from fhir_alliance.fhir.observation import rests_on, withdrawn
+from fhir_alliance.fhir.wire import questionnaire_of
 from fhir_alliance.runs.audit import Tell, queried, untold, written
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.decisions import carry_out
@@ -38,6 +40,7 @@ from fhir_alliance.stores.store import Store
 
 LOG: Final = logging.getLogger("fhir_alliance.sync")
 _NO_ANSWER: Final = "FA402"
+_NO_SEARCH: Final = "FA409"
 
 
 class Reading(NamedTuple):
@@ -76,10 +79,11 @@ def sync(
         safety.deliver()
         safety.watch()
         tell(safety.accesses())
-        learn(desk, store)
+        finder = learn(desk, store)
         again = {parked.reference for parked in journal.parked()}
         seen: set[str] = set()
-        for portion in store.again(only) if only else store.responses(journal.bookmark(), again):
+        for portion in store.again(only) if only else store.responses(journal.bookmark(), again, journal.seen):
+            finder.find(portion)
             reading = read_page(portion, desk, store, now, summary)
             safety.raise_concerns(reading.concerns)
             tell(safety.accesses())
@@ -101,7 +105,7 @@ def sync(
             sent = ladder.put(turn, record, [*plan.writes, *voided, *ended], beside)
             sent += ladder.void(turn, reading.withdrawals, desk.instruments.values())
             tell(written(sent, plan.cleared, policy.consent.version, now))
-            turn.settle(portion.mark, [*reading.parked, *consents.parked], reading.read)
+            turn.settle(portion, [*reading.parked, *consents.parked], reading.read)
             watch(summary.read)
             LOG.info("page", extra={"counts": summary.as_object()})
             if stop():
@@ -121,13 +125,55 @@ def sync(
     return summary
 
 
-def learn(desk: Desk, store: Store) -> None:
-    """Take in the site's own Questionnaires, so that their responses are recognised."""
-    desk.learn(store.canonicals("Questionnaire", ()), lambda kind, urls: _terminology(store, kind, urls))
+def learn(desk: Desk, store: Store) -> Finder:
+    """Take in the site's own Questionnaires, so that their responses are recognised; return who finds others.
+
+    Where a server does not list them (Oracle takes no search without an id), each is asked for when a form names it.
+    """
+    try:
+        listed = store.canonicals("Questionnaire", ())
+    except Unreachable as fault:
+        if fault.code != _NO_SEARCH:
+            raise
+        listed = []
+    desk.learn(listed, lambda kind, urls: _terminology(store, kind, urls))
+    return Finder(desk, store)
+
+
+class Finder:
+    """Asks the store for the Questionnaires that responses name and nobody knows, each once in a run."""
+
+    def __init__(self, desk: Desk, store: Store) -> None:
+        self._desk, self._store = desk, store
+        self._asked: set[str] = set()
+
+    def find(self, page: Portion) -> None:
+        """Take in the Questionnaires that a page's responses name."""
+        named = {questionnaire_of(record.body) for record in page.records} - {""} - self._asked
+        unknown = {url for url in named if not self._desk.forms.known.is_known(url)}
+        self._asked |= named
+        if not unknown:
+            return
+        store = self._store
+        urls = sorted({url.partition("|")[0] for url in unknown})
+        found = [form for form in _terminology(store, "Questionnaire", urls) if form.get("url") in urls]
+        ids = [local(url, store.base) for url in urls]
+        found += _held(store, [name for name in ids if name.startswith("Questionnaire/")])
+        self._desk.learn(found, lambda kind, names: _terminology(store, kind, names))
+
+
+def _held(store: Store, references: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    """Return the Questionnaires at these references, none from a server that does not give them."""
+    try:
+        return store.named("Questionnaire", references) if references else ()
+    except (AccessDenied, Unreachable) as fault:
+        if fault.code == _NO_ANSWER:
+            raise
+        return ()
 
 
 def _terminology(store: Store, kind: str, urls: Sequence[str]) -> Sequence[Mapping[str, Any]]:
-    """Return ValueSets or CodeSystems by url, none from a server that cannot be searched for them.
+    """Return Questionnaires, ValueSets or CodeSystems by url, none from a server that cannot be searched for them.
 
     Without them, the forms that need them are parked with the names of their items.
     """

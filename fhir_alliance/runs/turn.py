@@ -14,7 +14,7 @@ from fhir_alliance.fhir.inbound import Parked
 from fhir_alliance.runs.record import Record
 from fhir_alliance.runs.summary import Summary
 from fhir_alliance.stores.journal import Journal
-from fhir_alliance.stores.store import NOT_TAKEN, Store, Written
+from fhir_alliance.stores.store import NOT_TAKEN, Page, Store, Written
 
 
 class Turn:
@@ -98,10 +98,11 @@ class Turn:
         """Return whether nobody knows if a write of this page was done."""
         return key in self._unknown
 
-    def settle(self, mark: str, parked: Sequence[Parked], read: Sequence[str]) -> None:
+    def settle(self, page: Page, parked: Sequence[Parked], read: Sequence[str]) -> None:
         """Keep what waits for a person; move the bookmark only where every outcome is known.
 
-        mark: of the page; empty leaves the bookmark.  read: references that no longer wait, unless parked again.
+        page: its mark, where it has one, moves the bookmark.
+        read: references that no longer wait, unless parked again.
         """
         self._summary.parked += self._refused
         if self._dry_run:
@@ -110,7 +111,8 @@ class Turn:
         self._journal.park(waiting, read)
         self._journal.settle(set(self._record.known.by_value) - self._unknown)  # it stands: an earlier run did write it
         if not self._unknown and not self._summary.unknown:
-            self._journal.advance(mark, self._now)
+            self._journal.remember(page.digests)
+            self._journal.advance(page.mark, self._now)
 
 
 def planned(changes: Sequence[Change]) -> Written:

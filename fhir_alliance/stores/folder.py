@@ -27,7 +27,7 @@ from fhir_alliance.fhir.wire import strict_json
 from fhir_alliance.stores.files import BUFFER, replace_file
 from fhir_alliance.stores.folder_people import folder_people
 from fhir_alliance.stores.journal import Journal
-from fhir_alliance.stores.store import Page, PersonRecord, Record, Refusal, Written
+from fhir_alliance.stores.store import Page, PersonRecord, Record, Refusal, Seen, Written, unseen
 
 PAGE_SIZE: Final = 500
 # How most lines begin; there is no Bundle to look for in them.
@@ -48,6 +48,7 @@ class FolderStore:
     """Resources in a folder."""
 
     base = ""
+    pulled_by = "a folder is read whole"
 
     def __init__(self, folder: Path) -> None:
         """folder: must exist; nothing is read until it is asked for."""
@@ -59,7 +60,7 @@ class FolderStore:
         self.name = str(folder.resolve())
         self._index: _Index | None = None
 
-    def responses(self, since: str, again: Collection[str]) -> Iterator[Page]:
+    def responses(self, since: str, again: Collection[str], seen: Seen = unseen) -> Iterator[Page]:
         """Yield all QuestionnaireResponses: a folder has no clock, so it is always read whole."""
         records: list[Record] = []
         for record in response_records([self.folder]):

@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import stat
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS bookmark (id INTEGER PRIMARY KEY CHECK (id = 1), mark
 CREATE TABLE IF NOT EXISTS intent (key TEXT PRIMARY KEY, type TEXT NOT NULL, system TEXT NOT NULL, since TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS parked (
   reference TEXT PRIMARY KEY, code TEXT NOT NULL, reason TEXT NOT NULL, since TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS seen (reference TEXT PRIMARY KEY, digest TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS refusal (what TEXT PRIMARY KEY, until TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS delivered (key TEXT PRIMARY KEY, id TEXT NOT NULL, digest TEXT NOT NULL);
 """
@@ -125,6 +126,16 @@ class Journal:
         if _is_later(mark, self.bookmark()) and (until is None or datetime.fromisoformat(mark) <= until):
             with self._changing():
                 self._db.execute("INSERT OR REPLACE INTO bookmark VALUES (1, ?)", (mark,))
+
+    def remember(self, digests: Mapping[str, str]) -> None:
+        """Keep what responses were like whose scores are confirmed."""
+        with self._changing():
+            self._db.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", list(digests.items()))
+
+    def seen(self, reference: str) -> str:
+        """Return the digest of a response that was read and confirmed, or an empty string."""
+        row = self._db.execute("SELECT digest FROM seen WHERE reference = ?", (reference,)).fetchone()
+        return str(row[0]) if row else ""
 
     def intend(self, intents: Iterable[Intent]) -> None:
         """Note what is about to be sent, on disk before it is."""

@@ -9,7 +9,7 @@ from datetime import time
 from hashlib import sha256
 from pathlib import Path
 
-from fhir_alliance.config import Config, HttpSection
+from fhir_alliance.config import Config, HttpSection, StoreSection
 from fhir_alliance.errors import StopRun
 from fhir_alliance.stores.bulk_folder import ExportFolder
 from fhir_alliance.stores.bulk_sources import Sources
@@ -20,6 +20,7 @@ from fhir_alliance.stores.http import Http
 from fhir_alliance.stores.identity import authorised, limits_of, way_of
 from fhir_alliance.stores.journal import lease
 from fhir_alliance.stores.patience import Pace, Quiet
+from fhir_alliance.stores.pull import Pull, PullPlan
 from fhir_alliance.stores.scopes import Needs, of
 from fhir_alliance.stores.server import ServerStore
 from fhir_alliance.stores.store import Store
@@ -35,7 +36,12 @@ def open_store(location: str, config: Config, needs: Needs = Needs()) -> Store: 
         return FolderStore(Path(place))
     pinned = config.store.profile
     profile = load_profile(pinned, place.rstrip("/")) if pinned is not None else None
-    return ServerStore(place, open_http(place, config, needs), profile)
+    return ServerStore(place, open_http(place, config, needs), profile, plan_of(config.store))
+
+
+def plan_of(said: StoreSection) -> PullPlan:
+    """Return how a person wants responses to be found."""
+    return PullPlan(None if said.pull == "auto" else Pull(said.pull), said.roster, said.window_days)
 
 
 def located(location: str, config: Config) -> str:

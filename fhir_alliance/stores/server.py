@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import uuid4
 
-import msgspec
 import orjson
 
 from fhir_alliance.core.model import WriteMode
@@ -17,35 +16,33 @@ from fhir_alliance.fhir.elements import has_code
 from fhir_alliance.fhir.identifiers import TERMS, local
 from fhir_alliance.stores.bundles import batches_of
 from fhir_alliance.stores.capability import ENTRIES, PAGE_SIZE, ServerProfile
-from fhir_alliance.stores.deep import id_of
 from fhir_alliance.stores.delivery import Delivery
 from fhir_alliance.stores.http import Http
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.paging import found as found_on
 from fhir_alliance.stores.paging import matches, pages
 from fhir_alliance.stores.probe import fetch_profile
-from fhir_alliance.stores.store import Page, PersonRecord, Record, Written
+from fhir_alliance.stores.pull import Pull, PullPlan, chosen, pulled, stub_of
+from fhir_alliance.stores.store import Page, PersonRecord, Record, Seen, Written, unseen
 
 PEOPLE_AT_ONCE: Final = 40  # as many as one search can name
 SUBJECTS_AT_ONCE: Final = 40  # keeps a search below the length that proxies cut
-OVERLAP_S: Final = 120  # a server may commit a little out of the order of its own clock
-
-
-class _Stub(msgspec.Struct, rename="camel"):
-    id: str = ""
-    meta: dict[str, Any] = {}
-    resource_type: str = ""
 
 
 class ServerStore:
     """Resources on a server."""
 
-    def __init__(self, base: str, http: Http | None = None, profile: ServerProfile | None = None) -> None:
+    def __init__(
+        self, base: str, http: Http | None = None, profile: ServerProfile | None = None,
+        plan: PullPlan = PullPlan(Pull.LAST_UPDATED),  # noqa: B008 - frozen
+    ) -> None:  # fmt: skip
         """base: the FHIR base address.  http: a session that is configured already.  profile: what a person pinned."""
         self._http = http or Http(base)
         self.base = self._http.base
         self.name = self.base
         self._profile = profile
+        self._plan = plan
+        self.pulled_by = ""
 
     @property
     def profile(self) -> ServerProfile:
@@ -54,21 +51,14 @@ class ServerStore:
             self._profile = fetch_profile(self._http)
         return self._profile
 
-    def responses(self, since: str, again: Collection[str]) -> Iterator[Page]:
-        """Yield pages of QuestionnaireResponses changed since the mark, oldest change first."""
+    def responses(self, since: str, again: Collection[str], seen: Seen = unseen) -> Iterator[Page]:
+        """Yield pages of QuestionnaireResponses that are new or changed, as well as the server can tell."""
+        how, why = chosen(self._plan, lambda: self.profile)
+        self.pulled_by = f"{how}: {why}"
         missing = set(again)
-        params = {"_sort": "_lastUpdated", "_count": str(PAGE_SIZE)}
-        if since:
-            params["_lastUpdated"] = f"ge{_earlier(since)}"
-        for bundle in pages(self._http, self._http.get("QuestionnaireResponse", params)):
-            records, mark = [], ""
-            for body in matches(bundle):
-                stub = _stub(body)
-                if stub.resource_type == "QuestionnaireResponse":
-                    records.append(Record(f"QuestionnaireResponse/{stub.id}", body))
-                    mark = max(mark, str(stub.meta.get("lastUpdated", "")))
-            missing -= {record.place for record in records}
-            yield Page(records, mark)
+        for page in pulled(self._http, self._plan, how, since, seen):
+            missing -= {record.place for record in page.records}
+            yield page
         if missing:
             yield from self.again(missing)
 
@@ -179,23 +169,10 @@ class ServerStore:
         for start in range(0, len(wanted), SUBJECTS_AT_ONCE):
             params = {"_id": ",".join(wanted[start : start + SUBJECTS_AT_ONCE]), "_count": str(PAGE_SIZE)}
             for bundle in pages(self._http, self._http.search(kind, params)):
-                found += [(f"{kind}/{_stub(body).id}", body) for body in matches(bundle)]
+                found += [(f"{kind}/{stub_of(body).id}", body) for body in matches(bundle)]
         return found
 
 
 def _patient_of(resource: Mapping[str, Any], base: str) -> str:
     named = (resource.get(element) for element in ("subject", "patient", "for", "beneficiary"))
     return next((local(str(n.get("reference", "")), base) for n in named if isinstance(n, dict)), "")
-
-
-def _stub(body: bytes) -> _Stub:
-    try:
-        return msgspec.json.decode(body, type=_Stub)
-    except RecursionError:  # its type cannot be told either; whoever reads it parks it
-        return _Stub(id_of(body), {}, "QuestionnaireResponse")
-    except msgspec.DecodeError:
-        return _Stub()
-
-
-def _earlier(mark: str) -> str:
-    return (datetime.fromisoformat(mark) - timedelta(seconds=OVERLAP_S)).isoformat()

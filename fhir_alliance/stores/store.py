@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -27,10 +27,22 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 class Page(NamedTuple):
-    """Some QuestionnaireResponses. mark: server time up to which all have been read, empty where unknown."""
+    """Some QuestionnaireResponses. mark: server time up to which all have been read, empty where unknown.
+
+    digests: of those that are found again by what they say, by reference; kept when all they gave is confirmed.
+    """
 
     records: list[Record]
     mark: str
+    digests: Mapping[str, str] = {}
+
+
+Seen: TypeAlias = Callable[[str], str]  # the digest that a response had when it was read, or ""
+
+
+def unseen(reference: str) -> str:
+    """Return that nothing was read before."""
+    return ""
 
 
 class PersonRecord(NamedTuple):
@@ -73,7 +85,9 @@ class Store(Protocol):
     name: str
     base: str
 
-    def responses(self, since: str, again: Collection[str]) -> Iterator[Page]:
+    pulled_by: str  # how responses were found, and why, in words
+
+    def responses(self, since: str, again: Collection[str], seen: Seen = unseen) -> Iterator[Page]:
         """Yield the QuestionnaireResponses changed since a mark, and those named in `again`."""
 
     def again(self, references: Collection[str]) -> Iterator[Page]:

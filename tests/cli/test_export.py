@@ -300,6 +300,13 @@ def test_another_export_is_kept_out_of_the_folder(run: Run, here: Path, start_bu
     assert "FA448" in run("export", "--store", server.base, "--out", "mine", "--patients").stderr
 
 
+def test_consents_are_always_asked_for(run: Run, start_bulk: Start) -> None:
+    """No choice of types leaves the Consents out that forbid."""
+    server = start_bulk(files={FORMS: ndjson(FORM)})
+    assert ask(run, server, "--type", "QuestionnaireResponse").exit_code == 0
+    assert "_type=Consent%2CQuestionnaireResponse" in server.asked[0][1]
+
+
 def test_words_that_cannot_be_meant_are_refused(run: Run, here: Path, start_bulk: Start) -> None:
     """One level has to be named, Consents are never filtered, and no change is left out between two exports."""
     server = start_bulk()

@@ -61,7 +61,7 @@ class Unread(FolderStore):
         super().__init__(folder)
         self._seen = seen
 
-    def responses(self, since: str, again: Any) -> Iterator[Page]:
+    def responses(self, since: str, again: Any, seen: Any = None) -> Iterator[Page]:
         records = [record for record in response_records([self.folder]) if record.body not in self._seen]
         self._seen.update(record.body for record in records)
         yield Page(records, "")

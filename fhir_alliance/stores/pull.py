@@ -1,0 +1,213 @@
+"""How changed responses are found on a server: by the best of three ways that it offers, and the reason for it.
+
+Many certified EHRs cannot be searched by `_lastUpdated`. Some can by `authored`; with all others each client of a
+roster is asked for. What was read before, and is the same, is then left out by a digest of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from fhir_alliance.errors import StopRun, Unreachable
+from fhir_alliance.fhir.identifiers import local
+from fhir_alliance.stores.capability import PAGE_SIZE, ServerProfile
+from fhir_alliance.stores.deep import id_of
+from fhir_alliance.stores.http import Http, Reply, json_of
+from fhir_alliance.stores.paging import matches, pages
+from fhir_alliance.stores.patience import server_date
+from fhir_alliance.stores.store import Page, Record, Seen
+
+OVERLAP_S: Final = 120  # a server may commit a little out of the order of its own clock
+_SINCE_START: Final = timedelta(hours=1)  # the bookmark never passes the time at which the run began
+KIND: Final = "QuestionnaireResponse"
+_PATIENT: Final = re.compile(r"Patient/[A-Za-z0-9\-.]{1,64}")
+_GROUP: Final = re.compile(r"Group/[A-Za-z0-9\-.]{1,64}")
+
+
+class Pull(StrEnum):
+    """How changed responses are found, the best first."""
+
+    LAST_UPDATED = "last-updated"
+    AUTHORED = "authored"
+    ROSTER = "roster"
+
+
+class PullPlan(msgspec.Struct, frozen=True):
+    """What a person chose. by: None for what the server can.  roster: a file, or Group/ID.
+
+    window_days: how far before the last run the search by authored begins.
+    """
+
+    by: Pull | None = None
+    roster: str = ""
+    window_days: int = 90
+
+
+class Stub(msgspec.Struct, rename="camel"):
+    """What every resource says of itself."""
+
+    id: str = ""
+    meta: dict[str, Any] = {}
+    resource_type: str = ""
+
+
+def chosen(plan: PullPlan, profile: Callable[[], ServerProfile]) -> tuple[Pull, str]:
+    """Return how to pull, and why, for people. profile: asked only where nobody has chosen."""
+    if plan.by is not None:
+        return plan.by, "[store] pull says so"
+    held = profile()
+    search = held.of(KIND).search
+    if "_lastUpdated" in search or KIND not in held.types:
+        return Pull.LAST_UPDATED, "the server can be searched by _lastUpdated"
+    if "authored" in search:
+        return (
+            Pull.AUTHORED,
+            f"the server offers no search by _lastUpdated (the last {plan.window_days} days are read)",
+        )
+    if plan.roster:
+        return Pull.ROSTER, "the server can be searched by patient only"
+    return Pull.LAST_UPDATED, "the server states no search that finds changes: name a [store] roster, or use export"
+
+
+def pulled(http: Http, plan: PullPlan, how: Pull, since: str, seen: Seen) -> Iterator[Page]:
+    """Yield pages of responses that are new or changed. since: the bookmark.  seen: gives digests of what was read."""
+    if how is Pull.LAST_UPDATED:
+        yield from _by_last_updated(http, since)
+    elif how is Pull.AUTHORED:
+        yield from _authored(http, since, plan.window_days, seen)
+    else:
+        for patient in roster_of(http, plan.roster):
+            params = {"patient": patient, "_count": str(PAGE_SIZE)}
+            yield from _changed(http, http.search(KIND, params), seen)
+
+
+def _by_last_updated(http: Http, since: str) -> Iterator[Page]:
+    """Yield pages, oldest change first; the bookmark waits for the end where a server does not sort as it was asked.
+
+    With pages in descending order (Oracle), a bookmark after the first would pass over all that follow.
+    """
+    params = {"_sort": "_lastUpdated", "_count": str(PAGE_SIZE)}
+    if since:
+        params["_lastUpdated"] = f"ge{_earlier(since, timedelta(seconds=OVERLAP_S))}"
+    order, latest = _Order(), ""
+    for bundle in pages(http, http.get(KIND, params)):
+        records = []
+        for body in matches(bundle):
+            stub = stub_of(body)
+            if stub.resource_type == KIND:
+                records.append(Record(f"{KIND}/{stub.id}", body))
+                at = str(stub.meta.get("lastUpdated", ""))
+                latest = at if order.takes(at) else latest
+        is_last = all(link.relation != "next" for link in bundle.link)
+        yield Page(records, latest if order.is_rising or is_last else "")
+
+
+class _Order:
+    """Whether moments come in the order that was asked for."""
+
+    def __init__(self) -> None:
+        self._first: datetime | None = None
+        self._last: datetime | None = None
+        self._latest: datetime | None = None
+        self._fell = False
+
+    @property
+    def is_rising(self) -> bool:
+        """Whether they rose, and never fell; equal ones say nothing."""
+        return not self._fell and self._first is not None and self._first != self._last
+
+    def takes(self, at: str) -> bool:
+        """Return whether this is the latest so far; what is no moment is none."""
+        try:
+            moment = datetime.fromisoformat(at)
+            self._fell = self._fell or (self._last is not None and moment < self._last)
+            is_latest = self._latest is None or moment >= self._latest
+        except (ValueError, TypeError):  # text, or a moment without a zone among others with one
+            return False
+        self._first, self._last = self._first or moment, moment
+        self._latest = moment if is_latest else self._latest
+        return is_latest
+
+
+def _authored(http: Http, since: str, window_days: int, seen: Seen) -> Iterator[Page]:
+    """Yield what is new or changed among the forms authored since `window_days` before the last whole run.
+
+    A form that is entered later than that, or an old one that is amended, is not found: such sites choose a roster.
+    The bookmark is the time at which the search was answered, and moves when all pages are done.
+    """
+    params = {"_count": str(PAGE_SIZE)}
+    if since:
+        params["authored"] = f"ge{_earlier(since, timedelta(days=window_days))[:10]}"
+    first = http.get(KIND, params)
+    now = datetime.now(UTC)
+    started = min(server_date(first.headers) or now, now) - _SINCE_START
+    yield from _changed(http, first, seen)
+    yield Page([], started.isoformat(timespec="seconds"))
+
+
+def _changed(http: Http, first: Reply, seen: Seen) -> Iterator[Page]:
+    """Yield pages of what is not as it was when it was read and its scores were confirmed."""
+    for bundle in pages(http, first):
+        records, digests = [], {}
+        for body in matches(bundle):
+            stub = stub_of(body)
+            place = f"{KIND}/{stub.id}"
+            digest = sha256(body).hexdigest()
+            if stub.resource_type == KIND and (not stub.id or seen(place) != digest):
+                records.append(Record(place, body))
+                digests[place] = digest
+        if records:
+            yield Page(records, "", digests)
+
+
+def roster_of(http: Http, roster: str) -> list[str]:
+    """Return the patients of a roster, each once. roster: `Group/ID`, or a file with one Patient/ID in a line.
+
+    Raises StopRun FA434 (none named, or not readable as one), Unreachable FA409 (no such Group).
+    """
+    if _GROUP.fullmatch(roster):
+        reply = http.get(roster)
+        if not reply.ok:
+            raise Unreachable("FA409", f"the Group cannot be read ({reply.problem()}).", "Check [store] roster.")
+        found = list(_members(json_of(reply), http.base))
+    else:
+        found = _lines(roster)
+    if not all(_PATIENT.fullmatch(each) for each in found):
+        raise StopRun("FA434", "the roster names what is no Patient/ID.", "One reference in each line; # is a comment.")
+    return list(dict.fromkeys(found))
+
+
+def _members(group: Mapping[str, Any], base: str) -> Iterator[str]:
+    for member in group.get("member", ()):
+        if not member.get("inactive"):
+            yield local(str(member["entity"]["reference"]), base)
+
+
+def _lines(roster: str) -> list[str]:
+    try:
+        text = Path(roster).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise StopRun("FA434", "the roster cannot be read.", "Name a file, or Group/ID, in [store] roster.") from None
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
+def stub_of(body: bytes) -> Stub:
+    """Return what a resource says of itself; nothing where it cannot be read."""
+    try:
+        return msgspec.json.decode(body, type=Stub)
+    except RecursionError:  # its type cannot be told either; whoever reads it parks it
+        return Stub(id_of(body), {}, KIND)
+    except msgspec.DecodeError:
+        return Stub()
+
+
+def _earlier(mark: str, by: timedelta) -> str:
+    return (datetime.fromisoformat(mark) - by).isoformat()
