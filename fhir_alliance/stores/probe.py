@@ -136,7 +136,8 @@ def _asked(http: Http, kind: str) -> Reply:
         return http.get(kind, {"url": f"{BASE}/{NOBODY}", "_count": "1"})
     if kind == "Encounter":
         return http.search(kind, {"_id": NOBODY, "_count": "1"})
-    return http.search(kind, {"patient": NOBODY, "_count": "1"})
+    survey = {"category": "survey"} if kind == "Observation" else {}  # Epic takes no Observation search without it
+    return http.search(kind, {"patient": NOBODY, **survey, "_count": "1"})
 
 
 def _identified(http: Http, kind: str) -> Check:

@@ -275,7 +275,8 @@ class Singles:
         """Return the ids of what the client has that says the same; None where the search gave no answer."""
         wanted = orjson.loads(self._known.resolve(change.write.body))
         try:
-            stored = found_by(self._http, change.write.type, {"patient": subject_of(wanted)})
+            survey = {"category": "survey"} if change.write.type == "Observation" else {}  # Epic asks for it (59108)
+            stored = found_by(self._http, change.write.type, {"patient": subject_of(wanted), **survey})
         except RetryLater:
             return None
         return [str(r["id"]) for r in stored if r.get("id") and same_content(r, wanted)]

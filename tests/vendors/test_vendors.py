@@ -1,0 +1,48 @@
+"""Facts about vendors' servers, and the plan that follows from them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fhir_alliance.fhir.outcome import Meaning, meaning_of
+from tests.vendors.vendors import NAMES, PLANS, facts, text
+
+CODES = [(name, code, meaning) for name in NAMES for code, meaning in facts(name).get("codes", {}).items()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_plan_for_each_vendor(name: str) -> None:
+    """The routes that the check-up chooses by itself, and what stands in the way, are those of the golden file."""
+    golden = (PLANS / f"{name}.json").read_text(encoding="utf-8")
+    assert text(name) == golden, "run, and read the difference: python -m tests.vendors.vendors"
+
+
+def test_seven_of_each_and_no_plan_left_over() -> None:
+    """Seven EHRs and seven platforms are there, each with its plan, and every fact has a source."""
+    assert len(NAMES) == 14
+    assert sorted(Path(file).stem for file in PLANS.iterdir()) == NAMES
+    for name in NAMES:
+        known: dict[str, Any] = facts(name)
+        assert known["source"]
+        assert all(fact["says"] and fact["source"] for fact in known.get("fact", ()))
+
+
+def test_a_score_has_a_way_where_one_is_taken() -> None:
+    """Where a vendor takes Observations, the plan has a way of writing them once; where not, it says so."""
+    for name in NAMES:
+        routes = {r["output"]: r for r in json.loads((PLANS / f"{name}.json").read_text(encoding="utf-8"))["routes"]}
+        assert bool(routes["scores"]["route"]) == ("C" in facts(name)["types"]["Observation"]["can"])
+        assert "journal-only" not in routes["scores"]["route"]
+        assert routes["scores"]["reason"]
+
+
+@pytest.mark.parametrize(("name", "code", "meaning"), CODES)
+def test_what_a_vendors_code_means(name: str, code: str, meaning: str) -> None:
+    """A vendor's own code says more than the status that comes with it."""
+    body = json.dumps({"issue": [{"code": "processing", "details": {"coding": [{"code": code}]}}]}).encode()
+    for status in (400, 403, 500):
+        assert meaning_of(status, body) is Meaning(meaning)
