@@ -137,6 +137,8 @@ class Ladder:
     def _file(self, turn: Turn, sheets: Mapping[str, Sheet]) -> list[Change]:
         """Send the documents of sheets that have changed."""
         changes = []
+        if not self._held:  # a journal that was lost knows of none, and a server may have refused only now
+            self._held = carried(self._documents({sheet.subject for sheet in sheets.values()}))
         for group, sheet in sheets.items():
             held = self._held.get(sheet.key, ({}, []))[0]
             kind = ChangeKind.UPDATE if held else ChangeKind.CREATE

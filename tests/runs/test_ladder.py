@@ -195,6 +195,18 @@ def test_a_server_that_drops_identifiers(clinic: Callable[..., Clinic]) -> None:
     assert value(document) == 16
 
 
+def test_a_lost_journal_finds_its_documents(clinic: Callable[..., Clinic]) -> None:
+    """A run that knows of no document, on a server that refuses only when asked, updates the one that stands there."""
+    at = clinic("observation", "document")
+    at.run()
+    for table in ("refusal", "delivered", "bookmark"):
+        at.journal._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+    at.server.load(AMENDED)
+    at.run()
+    [document] = at.server.all("DocumentReference")
+    assert value(document) == 16
+
+
 def test_another_document_of_the_client_is_left_alone(clinic: Callable[..., Clinic]) -> None:
     """A letter of somebody else's about the same client is neither taken for ours nor touched."""
     letter = {"resourceType": "DocumentReference", "id": "letter", "status": "current", "subject": FORM["subject"]}
