@@ -22,8 +22,10 @@ from fhir_alliance.stores.origin import joined
 from fhir_alliance.stores.patience import back_off
 
 # What sync reads. Without Consents nobody knows what may be shared, so they are in every order.
+# EpisodeOfCare tells of which program a form is (42 CFR Part 2).
 ABOUT_PATIENTS: Final = (
     "Patient", "Consent", "QuestionnaireResponse", "Observation", "Task", "Goal", "CarePlan", "CareTeam", "Encounter",
+    "EpisodeOfCare", "Flag", "RelatedPerson",
 )  # fmt: skip
 FORMS: Final = ("Questionnaire",)  # belong to no patient: only an export of the whole system gives them for sure
 LAST: Final = "last"

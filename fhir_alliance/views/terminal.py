@@ -43,7 +43,7 @@ def export_text(found: Mapping[str, Any]) -> RenderableType:
     """Return what an export brought, in lines."""
     lines = [Text("Export", style="bold")]
     for kind, number in sorted(found["resources"].items()):
-        lines.append(Text(f"  {number:>9,} {kind} in {found['files'][kind]:,} files"))
+        lines.append(Text(f"  {number:>9,} {kind} (files: {found['files'][kind]:,})"))
     for condition, words in (
         (not found["resources"], "Nothing new."),
         (found["deleted"], f"Deleted on the server, and taken out of the folder: {found['deleted']:,}."),

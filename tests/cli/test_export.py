@@ -307,6 +307,13 @@ def test_consents_are_always_asked_for(run: Run, start_bulk: Start) -> None:
     assert "_type=Consent%2CQuestionnaireResponse" in server.asked[0][1]
 
 
+def test_what_tells_a_program_is_asked_for(run: Run, start_bulk: Start) -> None:
+    """Without a choice of types, the episodes are asked for by which forms of a Part 2 program are labelled."""
+    server = start_bulk(files={FORMS: ndjson(FORM)})
+    assert ask(run, server).exit_code == 0
+    assert "EpisodeOfCare" in server.asked[0][1]
+
+
 def test_words_that_cannot_be_meant_are_refused(run: Run, here: Path, start_bulk: Start) -> None:
     """One level has to be named, Consents are never filtered, and no change is left out between two exports."""
     server = start_bulk()
