@@ -9,7 +9,7 @@ demo: .make/install
 	$(BIN)/fhir-alliance demo
 
 test: .make/install-dev check
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical --maxprocesses 4 --dist loadgroup
 
 check: .make/install-dev
 	$(BIN)/ruff check .

@@ -31,10 +31,7 @@ fault_server = _load(Path(__file__).parent / "servers" / "fault_server.py")
 bulk_server = _load(Path(__file__).parent / "servers" / "bulk_server.py")
 
 _MISSING = pytest.StashKey[str]()
-_RAN = pytest.StashKey[int]()
-_SKIPPED = pytest.StashKey[int]()
-_COMPARED = pytest.StashKey[Counter[str]]()
-_KILLED = pytest.StashKey[Counter[str]]()
+_TOLD = pytest.StashKey[dict[str, Counter[str]]]()  # what the end of the run tells, also of tests in other processes
 _ENGINES = {"fhirpath": "fhirpath.js", "lforms": "LHC-Forms", "own": "our FHIRPath path"}
 _SERVER_FIXTURES = {"hapi", "start_hapi"}
 
@@ -42,7 +39,7 @@ _SERVER_FIXTURES = {"hapi", "start_hapi"}
 @pytest.fixture
 def kill_points(request: pytest.FixtureRequest) -> Counter[str]:
     """Where runs were killed, by way of writing; told at the end."""
-    return request.config.stash.setdefault(_KILLED, Counter())
+    return request.config.stash[_TOLD]["killed"]
 
 
 @pytest.fixture(scope="session")
@@ -93,20 +90,24 @@ def start_server() -> Iterator[Callable[..., Any]]:
 @pytest.fixture(scope="session")
 def comparisons(request: pytest.FixtureRequest) -> Counter[str]:
     """How many results were compared with those of other engines, by engine; told at the end of the run."""
-    return request.config.stash.setdefault(_COMPARED, Counter())
+    return request.config.stash[_TOLD]["compared"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start counting."""
-    config.stash[_RAN] = config.stash[_SKIPPED] = 0
+    config.stash[_TOLD] = {kind: Counter() for kind in ("hapi", "killed", "compared")}
+    config.stash[_MISSING] = ""
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what uses the server, so that none can be forgotten; look for Java only when something does."""
     for item in items:
+        group = item.nodeid.partition("::")[0]  # a file stays in one process
         if _SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("hapi")
+            group = "hapi"  # and there is one server
+        item.add_marker(pytest.mark.xdist_group(group))
     needed = any(item.get_closest_marker("hapi") for item in items)
     config.stash[_MISSING] = hapi_server.why_not() if needed else ""
 
@@ -119,24 +120,42 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         return
     if os.environ.get("CI") == "true":
         pytest.fail(f"The real FHIR server cannot run: {missing}", pytrace=False)
-    item.config.stash[_SKIPPED] += 1
+    item.config.stash[_TOLD]["hapi"]["skipped"] += 1
     pytest.skip(f"needs the real FHIR server: {missing}")
 
 
 def pytest_runtest_call(item: pytest.Item) -> None:
     """Count the tests that reached their body; a skipped one does not."""
     if item.get_closest_marker("hapi") is not None:
-        item.config.stash[_RAN] += 1
+        item.config.stash[_TOLD]["hapi"]["ran"] += 1
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what was counted to the process that tells it, where there are several."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["told"] = {kind: dict(counts) for kind, counts in session.config.stash[_TOLD].items()}
+        output["missing"] = session.config.stash[_MISSING]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what another process has counted."""
+    output = getattr(node, "workeroutput", {})
+    for kind, counts in output.get("told", {}).items():
+        node.config.stash[_TOLD][kind].update(counts)
+    node.config.stash[_MISSING] = output.get("missing") or node.config.stash[_MISSING]
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Say how much of the run met a real server: green without one proves less."""
-    ran, skipped = config.stash[_RAN], config.stash[_SKIPPED]
-    terminalreporter.write_line(f"HAPI FHIR: {ran} tests ran against the real server")
-    if killed := config.stash.get(_KILLED, None):
+    told = config.stash[_TOLD]
+    skipped, killed = told["hapi"]["skipped"], told["killed"]
+    terminalreporter.write_line(f"HAPI FHIR: {told['hapi']['ran']} tests ran against the real server")
+    if killed:
         terminalreporter.write_line(f"Killed at {killed.total():,} points, in {len(killed)} ways of writing")
-    for engine, count in config.stash.get(_COMPARED, Counter()).items():
+    for engine, count in told["compared"].items():
         terminalreporter.write_line(f"Engines: {count:,} totals agree with {_ENGINES[engine]}")
     if skipped:
         terminalreporter.write_line(f"HAPI FHIR: {skipped} tests skipped: {config.stash[_MISSING]}", yellow=True)
