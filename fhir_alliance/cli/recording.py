@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 
 import orjson
 
-from fhir_alliance.errors import AllianceError, Exit, StopRun
+from fhir_alliance.errors import AllianceError, Exit
 from fhir_alliance.runs.metrics import write_metrics
 from fhir_alliance.runs.summary import Summary
+from fhir_alliance.stores.files import file_to_add
 
 _LOG: Final = logging.getLogger("fhir_alliance")
 _PARTS: Final = ("counts", "code", "exit")
@@ -66,7 +67,7 @@ def _logging(file: Path | None) -> Iterator[None]:
     if file is None:
         yield
         return
-    stream = sys.stderr if str(file) == "-" else os.fdopen(_added_to(file), "w", encoding="utf-8")
+    stream = sys.stderr if str(file) == "-" else TextIOWrapper(file_to_add(file), encoding="utf-8")
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_Lines())
     before = _LOG.level
@@ -79,11 +80,3 @@ def _logging(file: Path | None) -> Iterator[None]:
         _LOG.setLevel(before)
         if stream is not sys.stderr:
             stream.close()
-
-
-def _added_to(file: Path) -> int:
-    """Return a handle to add to a file that only we can read; raises StopRun FA111 or FA124."""
-    try:
-        return os.open(file, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise StopRun("FA124", f"{file} cannot be written ({error.strerror}).", "Choose another place.") from None

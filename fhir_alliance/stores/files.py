@@ -65,6 +65,18 @@ def first_file(path: Path, content: bytes) -> None:
         os.fsync(out.fileno())
 
 
+def file_to_add(path: Path) -> IO[bytes]:
+    """Return a file, open to add to its end; it is made where there is none, and only we can read it (0600).
+
+    Raises StopRun FA111 (a link), FA124 (no such place).
+    """
+    refuse_link(path)
+    try:
+        return os.fdopen(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW, 0o600), "ab")
+    except OSError as error:
+        raise StopRun("FA124", f"{path} cannot be written ({error.strerror}).", "Choose another place.") from None
+
+
 def new_folder(path: Path) -> Path:
     """Return a folder that only we can open (0700), made with what leads to it; one that is there stays as it is.
 

@@ -13,8 +13,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from fhir_alliance.errors import StopRun
-from fhir_alliance.stores.files import refuse_link
+from fhir_alliance.stores.files import file_to_add
 
 FILE: Final = "receipts.ndjson"
 
@@ -37,17 +36,12 @@ class Receipts:
         self._frozen = frozen
 
     def add(self, receipts: Iterable[Receipt]) -> None:
-        """Add receipts, on disk when this returns; raises StopRun FA511 where the file cannot be written."""
+        """Add receipts, on disk when this returns; raises StopRun FA111 or FA124 where the file cannot be written."""
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         lines = b"".join(orjson.dumps({**r._asdict(), "time": now}) + b"\n" for r in receipts)
         if not lines or self._frozen:
             return
-        refuse_link(self.path)
-        try:
-            handle = os.open(self.path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(handle, "ab") as out:
-                out.write(lines)
-                out.flush()
-                os.fsync(out.fileno())
-        except OSError as error:
-            raise StopRun("FA511", f"{FILE} cannot be written ({error.strerror}).", "Free the state folder.") from None
+        with file_to_add(self.path) as out:
+            out.write(lines)
+            out.flush()
+            os.fsync(out.fileno())
