@@ -233,7 +233,7 @@ def test_row_57(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     store = ServerStore(server.base)
     with pytest.raises(RetryLater, match="FA411") as told:
         list(store.responses("", ()))
-    assert told.value.exit is Exit.LATER
+    assert (told.value.exit, len(server.requests)) == (Exit.LATER, 6)
     store.close()
 
 
