@@ -13,11 +13,13 @@ from fhir_alliance.core.consent import ConsentPolicy, Datum, gate
 from fhir_alliance.core.labels import OUTSIDE
 from fhir_alliance.core.model import Cleared, Instrument, Response
 from fhir_alliance.core.scoring import Scorer
+from fhir_alliance.core.ways_out import Grounds, ItemsPass, items_to_record
 from fhir_alliance.fhir import identifiers as ids
 from fhir_alliance.fhir.inbound import Forms
 from fhir_alliance.fhir.labels import bundle_meta, codings, honoured, label_of, labels_of, subsetted
-from fhir_alliance.fhir.observation import Emitter, scale_labels
+from fhir_alliance.fhir.observation import Emitter, datum_of, scale_labels
 from fhir_alliance.runs.catalog import load_catalog
+from fhir_alliance.runs.consent_files import load_table
 from fhir_alliance.testing import response_json
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -33,7 +35,10 @@ def emitted(instrument: Instrument = PHQ_9, *, with_items: bool = False, **eleme
     assert isinstance(form, Response)
     cleared = gate(form, (), ConsentPolicy(), Datum.of(()), NOW)
     assert isinstance(cleared, Cleared)
-    made = Emitter(instrument, with_items=with_items).observations(cleared, Scorer(instrument).score(cleared))
+    policy, answers = ConsentPolicy(table=load_table(None)), datum_of(instrument, items=True)
+    found = items_to_record(form, policy.recipient, policy.purpose, answers, Grounds((), policy.defaults, NOW))
+    items = found if with_items and isinstance(found, ItemsPass) else None
+    made = Emitter(instrument, with_items=with_items).observations(cleared, Scorer(instrument).score(cleared), items)
     return [labels_of(json.loads(body)) for _, body in made]
 
 
