@@ -268,7 +268,7 @@ def _response(
         read.goals,
         _NOTHING,
         reader.edition,
-        labels=_labels(wire, read) if read.labels or (wire.meta and wire.meta.security) else (),
+        _labels(wire, read) if read.labels or (wire.meta and wire.meta.security) else (),
     )
 
 
