@@ -34,6 +34,7 @@ def instrument_row(
         "id": instrument.id,
         "version": instrument.version,
         "title": instrument.title,
+        "citation": next((scale.source for scale in instrument.scales), instrument.licence.source),
         "url": instrument.url,
         "family": instrument.family.value,
         "rater": instrument.rater.value,
