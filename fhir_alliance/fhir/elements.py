@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from fhir_alliance.fhir.identifiers import SOFTWARE, TERMS
 
@@ -20,6 +20,10 @@ _LISTS = frozenset(
         "target",
     }
 )  # fmt: skip
+
+
+# What reading raises where an element deep inside has another shape than FHIR's, such as words where a coding belongs.
+MISSHAPEN: Final = (AttributeError, TypeError, ValueError, KeyError, IndexError, ArithmeticError)
 
 
 def is_shaped(resource: Mapping[str, Any]) -> bool:

@@ -40,6 +40,7 @@ from fhir_alliance.core.model import (
 from fhir_alliance.core.scoring import Plan
 from fhir_alliance.core.ways_out import ItemsPass
 from fhir_alliance.fhir import identifiers as ids
+from fhir_alliance.fhir.elements import MISSHAPEN
 from fhir_alliance.fhir.labels import codings, labels_of
 
 _AMENDED = FormStatus.AMENDED  # looking a member up costs more than comparing it
@@ -322,7 +323,14 @@ def score_identifier(resource: Mapping[str, Any]) -> str:
 
 
 def read_score(resource: Mapping[str, Any], instruments: Mapping[str, Instrument], base: str = "") -> Score | None:
-    """Return the score in a stored Observation of ours, or None for panels, items, and what others wrote."""
+    """Return the score in a stored Observation of ours, or None for panels, items, what others wrote or misshaped."""
+    try:
+        return _read_score(resource, instruments, base)
+    except MISSHAPEN:
+        return None
+
+
+def _read_score(resource: Mapping[str, Any], instruments: Mapping[str, Instrument], base: str) -> Score | None:
     key = score_identifier(resource)
     code = _own_code(resource)
     if not key or not code:

@@ -30,7 +30,7 @@ from fhir_alliance.core.model import (
 )
 from fhir_alliance.core.stages import brings_quiet, status_of
 from fhir_alliance.fhir import identifiers as ids
-from fhir_alliance.fhir.elements import instant, software, stored_moment, value_of
+from fhir_alliance.fhir.elements import MISSHAPEN, instant, software, stored_moment, value_of
 from fhir_alliance.fhir.labels import codings
 
 _TITLE = {
@@ -99,7 +99,14 @@ def review_identifier(resource: Mapping[str, Any]) -> str:
 
 
 def read_review(resource: Mapping[str, Any], base: str = "") -> Review | None:
-    """Return the review in a stored Task, or None when the Task is not ours."""
+    """Return the review in a stored Task, or None when the Task is not ours, or no longer has the shape of one."""
+    try:
+        return _read_review(resource, base)
+    except MISSHAPEN:
+        return None
+
+
+def _read_review(resource: Mapping[str, Any], base: str) -> Review | None:
     key = review_identifier(resource)
     code = next((c.get("code") for c in (resource.get("code") or {}).get("coding") or ()), "")
     if not key or code not in [kind.value for kind in ReviewKind]:

@@ -212,6 +212,20 @@ def test_what_others_wrote_is_no_score_of_ours(change: dict[str, Any]) -> None:
     assert read_score(total(WHOLE) | change, KNOWN) is None
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": {"coding": "words"}},
+        {"code": {"coding": ["words"]}},
+        {"valueQuantity": {"value": "words"}},
+        {"component": [{"code": {"coding": ["words"]}}]},
+    ],
+)
+def test_an_observation_of_ours_that_lost_its_shape(change: dict[str, Any]) -> None:
+    """What somebody has misshapen deep inside is no score any more; it ends no run."""
+    assert read_score(total(WHOLE) | change, KNOWN) is None
+
+
 def test_a_score_that_a_server_has_cut_is_still_read() -> None:
     """Where a server dropped all but code, identifier and value, the score says what is left."""
     kept = {key: total(WHOLE)[key] for key in ("identifier", "code", "valueQuantity")}

@@ -189,6 +189,20 @@ def test_what_others_ask_for_is_no_review_of_ours(change: dict[str, Any]) -> Non
     assert read_review(stored() | change) is None
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"input": [{"type": "words"}]},
+        {"output": [{"type": {"coding": "words"}}]},
+        {"code": {"coding": ["words"]}},
+        {"restriction": {"period": "words"}},
+    ],
+)
+def test_a_task_of_ours_that_lost_its_shape(change: dict[str, Any]) -> None:
+    """What somebody has misshapen deep inside is no review any more; it ends no run."""
+    assert read_review(stored() | change) is None
+
+
 def test_references_of_the_own_server_are_local() -> None:
     """A server that writes absolute references gives back the same client, owner and goal."""
     base = "https://x.example/r4"
