@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check engines bench clean
+.PHONY: demo test check bench clean
 
 demo: .make/install
 	$(BIN)/fhir-alliance demo
@@ -15,9 +15,6 @@ check: .make/install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-
-engines: .make/install-dev
-	LFORMS_EACH=200 $(BIN)/pytest tests/engines
 
 bench: .make/install-dev
 	$(BIN)/python benchmarks/scoring.py

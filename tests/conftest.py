@@ -103,7 +103,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what uses the server, so that none can be forgotten; look for Java only when something does."""
     for item in items:
-        group = item.nodeid.partition("::")[0]  # a file stays in one process
+        # a file stays in one process, but for the comparisons with other engines: minutes, one by one
+        group = item.nodeid if "engines" in item.path.parts else item.nodeid.partition("::")[0]
         if _SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("hapi")
             group = "hapi"  # and there is one server

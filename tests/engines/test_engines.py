@@ -31,10 +31,8 @@ from fhir_alliance.runs.catalog import load_catalog
 HERE = Path(__file__).parent
 LFORMS = "40.1.3"
 FORMS_EACH = 200
-# What a form costs LHC-Forms grows with items times scales: some ten milliseconds for a PHQ-9, a second for the
-# longest. Each instrument gives it as many as take some seconds; LFORMS_EACH=200 gives it all of every one.
-LFORMS_WORK = 20_000
-LFORMS_LEAST = 8
+# LHC-Forms takes up to a second for a form of the longest instruments: LFORMS_EACH=12 gives it fewer of them
+FOR_LFORMS = int(os.environ.get("LFORMS_EACH", FORMS_EACH))
 OF_GOALS = (
     Formula.PER_GOAL,
     Formula.GOAL_ATTAINMENT,
@@ -76,7 +74,7 @@ def test_engines_agree(name: str, lforms: Path, comparisons: Counter[str]) -> No
     instrument, questionnaire = CATALOG.find(name), CATALOG.questionnaires[name]
     forms = generated(instrument, questionnaire)
     ours = [fast_plan(instrument, questionnaire, form) for form in forms]
-    answer = asked(lforms, questionnaire, forms, for_lforms(instrument))
+    answer = asked(lforms, questionnaire, forms)
     assert isinstance(answer["lforms"], list), answer["lforms"]
     for engine in ("fhirpath", "lforms"):
         for number, (mine, theirs) in enumerate(zip(ours, answer[engine], strict=False)):
@@ -90,17 +88,9 @@ def test_engines_agree(name: str, lforms: Path, comparisons: Counter[str]) -> No
     assert any(value is None for mine in ours for value in mine.values())
 
 
-def for_lforms(instrument: Instrument) -> int:
-    """Return how many of the forms LHC-Forms gets."""
-    if "LFORMS_EACH" in os.environ:
-        return int(os.environ["LFORMS_EACH"])
-    work = len(instrument.items) * sum(len(scale.items) for scale in instrument.scales)
-    return min(FORMS_EACH, max(LFORMS_LEAST, LFORMS_WORK // work))
-
-
-def asked(lforms: Path, questionnaire: Mapping[str, Any], forms: list[dict[str, Any]], some: int) -> dict[str, Any]:
-    """Return what both engines say of each form; LHC-Forms is given the first ones only."""
-    line = json.dumps({"questionnaire": questionnaire, "responses": forms, "lforms": some})
+def asked(lforms: Path, questionnaire: Mapping[str, Any], forms: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what both engines say of each form."""
+    line = json.dumps({"questionnaire": questionnaire, "responses": forms, "lforms": FOR_LFORMS})
     command = ["node", str(HERE / "engines.js"), str(lforms)]
     done = subprocess.run(command, input=line + "\n", cwd=HERE, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
