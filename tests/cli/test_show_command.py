@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -171,7 +172,11 @@ def test_a_client_may_keep_a_single_form(run: Run, store: Callable[..., Path]) -
     assert [s["value"] for s in total["lines"][0]["sittings"][:1]] == [8]
     assert len(total["lines"][0]["sittings"]) == 2
     assert course["kept"][0]["what"].endswith("of 3 scores")
-    assert "16" not in json.dumps([course["findings"], course["reviews"]])
+    said = [finding["sentence"] for finding in course["findings"]]
+    for review in course["reviews"]:
+        said += [*review["agenda"], *(evidence["sentence"] for evidence in review["evidence"])]
+    assert said
+    assert [sentence for sentence in said if re.search(r"\b16\b", sentence)] == []
     assert {c["instrument"] for c in course["courses"]} == {"phq-9", "alliance-checkin"}
 
 
