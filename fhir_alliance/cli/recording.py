@@ -20,7 +20,7 @@ from fhir_alliance.runs.summary import Summary
 from fhir_alliance.stores.files import file_to_add
 
 _LOG: Final = logging.getLogger("fhir_alliance")
-_PARTS: Final = ("counts", "code", "exit")
+_PARTS: Final = ("code", "exit")
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def recorded(metrics: Path | None, log: Path | None) -> Iterator[Callable[[Summa
         try:
             yield ended.append
             status = ended[-1].exit if ended else Exit.DONE
-            _LOG.info("end", extra={"counts": ended[-1].as_object() if ended else {}, "exit": int(status)})
+            _LOG.info("end", extra={"summary": ended[-1] if ended else None, "exit": int(status)})
         except AllianceError as error:
             status = error.exit
             _LOG.error("end", extra={"code": error.code, "exit": int(status)})
@@ -58,6 +58,8 @@ class _Lines(logging.Formatter):
         """Return the event as JSON."""
         when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         event = {"time": when, "run": self._run, "level": record.levelname.lower(), "event": record.msg}
+        if hasattr(record, "summary"):  # counted only where somebody keeps a log
+            event["counts"] = record.summary.as_object() if record.summary is not None else {}
         event |= {part: getattr(record, part) for part in _PARTS if hasattr(record, part)}
         return orjson.dumps(event).decode()
 

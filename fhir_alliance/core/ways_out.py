@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -20,7 +20,7 @@ from fhir_alliance.core.consent_table import Table
 from fhir_alliance.core.model import Band, NoValue, Number, Response, Score
 from fhir_alliance.core.purposes import PAYMENT, covers
 
-_NO_WAY = "This way out is not for this recipient, purpose or kind of data."
+_NO_WAY: Final = "This way out is not for this recipient, purpose or kind of data."
 HOLDS_FOR: Final = timedelta(minutes=5)
 
 
@@ -46,68 +46,43 @@ class ItemsPass(msgspec.Struct, frozen=True):
     labels: frozenset[str]
 
 
-class ViewPass(msgspec.Struct, frozen=True):
+class Pass(msgspec.Struct, frozen=True):
+    """What every pass holds: what was asked, the decision on it, and when. Each way out has a kind of its own."""
+
+    request: Request
+    decision: Decision
+    at: datetime
+
+
+class ViewPass(Pass, frozen=True):
     """One person may see one client's course. Made by `to_supervisor` or `to_treating`."""
 
-    request: Request
-    decision: Decision
-    at: datetime
 
-
-class QualityPass(msgspec.Struct, frozen=True):
+class QualityPass(Pass, frozen=True):
     """Counts may be used for quality improvement."""
 
-    request: Request
-    decision: Decision
-    at: datetime
 
-
-class InsurerPass(msgspec.Struct, frozen=True):
+class InsurerPass(Pass, frozen=True):
     """Counts, or one client's scores, may be reported to an insurer."""
 
-    request: Request
-    decision: Decision
-    at: datetime
 
-
-class ResearchPass(msgspec.Struct, frozen=True):
+class ResearchPass(Pass, frozen=True):
     """Data may go into a research extract."""
 
-    request: Request
-    decision: Decision
-    at: datetime
 
-
-class DisclosurePass(msgspec.Struct, frozen=True):
+class DisclosurePass(Pass, frozen=True):
     """One client's scores may be given to somebody, with all that has to travel along."""
 
-    request: Request
-    decision: Decision
-    at: datetime
 
-
-class CommunicationPass(msgspec.Struct, frozen=True):
+class CommunicationPass(Pass, frozen=True):
     """A message about a client may be sent to one recipient."""
 
-    request: Request
-    decision: Decision
-    at: datetime
 
-
-class DocumentPass(msgspec.Struct, frozen=True):
+class DocumentPass(Pass, frozen=True):
     """A document about a client may be filed where its recipient reads it."""
 
-    request: Request
-    decision: Decision
-    at: datetime
 
-
-Pass: TypeAlias = (
-    ViewPass | QualityPass | InsurerPass | ResearchPass | DisclosurePass | CommunicationPass | DocumentPass
-)
-_Pass = TypeVar(
-    "_Pass", ViewPass, QualityPass, InsurerPass, ResearchPass, DisclosurePass, CommunicationPass, DocumentPass
-)
+_Pass = TypeVar("_Pass", bound=Pass)
 
 
 def items_to_record(
@@ -167,7 +142,7 @@ def still_holds(old: _Pass, grounds: Grounds) -> _Pass | Refused:
     A pass is old after five minutes; one decided on other versions of the consents is no pass at all.
     """
     considered = tuple(sorted(record.reference for record in grounds.consents))
-    if considered == old.decision.considered and grounds.now - old.at <= HOLDS_FOR:
+    if considered == old.decision.considered and not is_old(old, grounds.now):
         return old
     return _asked(type(old), old.request, grounds, True)
 
@@ -181,10 +156,8 @@ def _asked(kind: type[_Pass], request: Request, grounds: Grounds, is_way: bool) 
     """Return the pass for a request, or the decision against it. is_way: whether this way is for such a request."""
     decision = decide(request, grounds.consents, grounds.table, grounds.now)
     if not is_way:
-        reason = "This way out is not for this recipient, purpose or kind of data."
-        return Refused(
-            msgspec.structs.replace(decision, permitted=False, reasons=(reason,), consents=(), obligations=())
-        )
+        shut = msgspec.structs.replace(decision, permitted=False, reasons=(_NO_WAY,), consents=(), obligations=())
+        return Refused(shut)
     return kind(request, decision, grounds.now) if decision.permitted else Refused(decision)
 
 

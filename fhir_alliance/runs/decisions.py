@@ -16,7 +16,7 @@ from fhir_alliance.fhir.goal import confirmed_update, goal_key, goal_write, prov
 from fhir_alliance.fhir.inbound import Parked
 from fhir_alliance.fhir.task import carried_out, is_carried_out, read_review
 from fhir_alliance.runs.summary import Summary
-from fhir_alliance.runs.turn import planned
+from fhir_alliance.runs.turn import Post
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.store import Store
 
@@ -40,13 +40,7 @@ def carry_out(store: Store, journal: Journal, summary: Summary, now: datetime, *
     known = Known(task for task, _ in confirmed)
     known.by_value |= {goal_key(goal): goal for goal in goals.values()}
     summary.explain(changes, known, store.base)
-    if dry_run:
-        summary.planned += changes
-        summary.add(planned(changes))
-        return changes
-    became = store.put(changes, known, journal)
-    journal.settle({c.write.value for c in changes} - {write.value for write in became.unknown})
-    summary.add(became)
+    became = Post(store, journal, summary, dry_run).send(changes, known, {change.write.value for change in changes})
     summary.parked += [Parked(f"Task/{r.group}", r.code, r.reason) for r in became.refused]
     refused = {refusal.group for refusal in became.refused}
     return [change for change in changes if change.write.group not in refused]

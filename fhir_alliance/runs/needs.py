@@ -28,7 +28,6 @@ SIGNING: Final = Needs(reads=of("Consent", "Patient"), writes=of("Consent"), rea
 DOCUMENTS: Final = Needs(reads_if_allowed=of("DocumentReference"), writes_if_allowed=of("DocumentReference"))
 IDENTIFYING: Final = Needs(reads=of("Patient"))  # a message names a client by an identifier of the receiver's
 PUBLISHING: Final = Needs(reads=of(*PUBLISHED), writes=of(*PUBLISHED))
-LOOKING: Final = SYNC.without_writes()
 FITTING: Final = Needs(reads=of("QuestionnaireResponse", "Observation"))
 AUDITING: Final = Needs(writes_if_allowed=of("AuditEvent"))  # where a server takes none, the trail is kept here
 DISCLOSING: Final = Needs(reads=of("AuditEvent"))

@@ -24,7 +24,7 @@ from fhir_alliance.fhir.request import (
 from fhir_alliance.runs.audit import Tell, queried, untold, written
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.summary import Summary
-from fhir_alliance.runs.turn import planned
+from fhir_alliance.runs.turn import Post
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.store import Store
 
@@ -40,6 +40,7 @@ def order(
     cadences: of the clinic.  now: aware.  tell: is told every access to a client's data.
     """
     summary = Summary()
+    post = Post(store, journal, summary, dry_run)
     tell = untold if dry_run else tell
     forms = Forms(catalog.instruments, catalog.questionnaires)
     canonicals = {name: f"{i.url}|{i.version}" for name, i in catalog.instruments.items()}
@@ -62,15 +63,9 @@ def order(
             changed = {request.key for request in plans}
             summary.unchanged["Task"] += sum(request.key not in changed for request in mine)
         changes, _ = difference(writes, Known(tasks.values()))
-        if dry_run:
-            summary.planned += changes
-            summary.add(planned(changes))
-        else:
-            became = store.put(changes, Known(tasks.values()), journal)
-            journal.settle({w.value for w in writes} - {w.value for w in became.unknown})
-            tell(written(changes, (), "", now))
-            summary.add(became)
-            summary.refused += became.refused
+        became = post.send(changes, Known(tasks.values()), {write.value for write in writes})
+        tell(written(changes, (), "", now))
+        summary.refused += became.refused
     if not dry_run:
         store.finish()
     return summary

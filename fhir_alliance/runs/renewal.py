@@ -22,7 +22,7 @@ from fhir_alliance.fhir.renewal import (
 from fhir_alliance.runs.audit import Tell, queried, untold, written
 from fhir_alliance.runs.record import relied_on
 from fhir_alliance.runs.summary import Summary
-from fhir_alliance.runs.turn import planned
+from fhir_alliance.runs.turn import Post
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.store import Store
 
@@ -38,6 +38,7 @@ def renew(
     tell: is told every access to a client's data.
     """
     summary = Summary()
+    post = Post(store, journal, summary, dry_run)
     tell = untold if dry_run else tell
     consents: dict[str, list[ConsentRecord]] = {}
     for resource in store.active("Consent"):
@@ -50,14 +51,8 @@ def renew(
         tell(queried(page, now))
         known, writes = _planned(page, consents, store, days_before, now)
         changes, _ = difference(writes, known)
-        if dry_run:
-            summary.planned += changes
-            summary.add(planned(changes))
-            continue
-        became = store.put(changes, known, journal)
-        journal.settle({write.value for write in writes} - {write.value for write in became.unknown})
+        became = post.send(changes, known, {write.value for write in writes})
         tell(written(changes, (), "", now))
-        summary.add(became)
         summary.refused += became.refused
     if not dry_run:
         store.finish()

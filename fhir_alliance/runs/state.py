@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -25,23 +26,12 @@ class State(msgspec.Struct, frozen=True):
 
 def state_of(folder: Path) -> State:
     """Return what a state folder holds, read without its lease; raises StopRun FA502 or FA510 where it is damaged."""
-    journal = Journal.rehearsal(folder)
-    try:
-        return State(
-            str(folder),
-            journal.bookmark(),
-            len(journal.unsettled()),
-            len(journal.parked()),
-            len(journal.outbox.waiting()),
-        )
-    finally:
-        journal.close()
+    with closing(Journal.rehearsal(folder)) as journal:
+        waits = (len(journal.unsettled()), len(journal.parked()), len(journal.outbox.waiting()))
+        return State(str(folder), journal.bookmark(), *waits)
 
 
 def parked_of(folder: Path) -> list[Waiting]:
     """Return the records that wait for a person, read without the lease."""
-    journal = Journal.rehearsal(folder)
-    try:
+    with closing(Journal.rehearsal(folder)) as journal:
         return journal.parked()
-    finally:
-        journal.close()

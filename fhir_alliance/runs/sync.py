@@ -107,7 +107,7 @@ def sync(
             tell(written(sent, plan.cleared, policy.consent.version, now))
             turn.settle(portion, [*reading.parked, *consents.parked], reading.read)
             watch(summary.read)
-            LOG.info("page", extra={"counts": summary.as_object()})
+            LOG.info("page", extra={"summary": summary})
             if stop():
                 summary.stopped = True
                 break

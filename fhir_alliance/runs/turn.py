@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from msgspec import structs
 
@@ -15,6 +16,29 @@ from fhir_alliance.runs.record import Record
 from fhir_alliance.runs.summary import Summary
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.store import NOT_TAKEN, Page, Store, Written
+
+
+class Post(NamedTuple):
+    """Where changes are sent, and what is told of them. A dry run counts what it would send."""
+
+    store: Store
+    journal: Journal
+    summary: Summary
+    dry_run: bool
+
+    def send(self, changes: Sequence[Change], known: Known, settled: Collection[str]) -> Written:
+        """Return what became of changes.
+
+        settled: keys whose outcome is known once this has been sent, unless it is lost.
+        """
+        if self.dry_run:
+            self.summary.planned += changes
+            became = planned(changes)
+        else:
+            became = self.store.put(changes, known, self.journal)
+            self.journal.settle(set(settled) - {write.value for write in became.unknown})
+        self.summary.add(became)
+        return became
 
 
 class Turn:
@@ -51,13 +75,7 @@ class Turn:
 
         settled: keys whose outcome is known once this has been sent, unless it is lost.
         """
-        if self._dry_run:
-            self._summary.planned += changes
-            became = planned(changes)
-        else:
-            became = self._store.put(changes, known, self._journal)
-            self._journal.settle(set(settled) - {write.value for write in became.unknown})
-        self._summary.add(became)
+        became = Post(self._store, self._journal, self._summary, self._dry_run).send(changes, known, settled)
         self._unknown |= {write.value for write in became.unknown}
         self._refused += [Parked(f"QuestionnaireResponse/{r.group}", r.code, r.reason) for r in became.refused]
         self._summary.refused += [r for r in became.refused if r.code == NOT_TAKEN]

@@ -7,6 +7,7 @@ old file or the new one; a crash leaves no part of one.
 from __future__ import annotations
 
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -88,6 +89,17 @@ def new_folder(path: Path) -> Path:
     except OSError as error:
         raise StopRun("FA124", f"{path} cannot be made ({error.strerror}).", "Choose another place.") from None
     return path
+
+
+def nameless_database(schema: str) -> sqlite3.Connection:
+    """Return an empty database with a schema, in a file without a name; it goes with this process, however it ends."""
+    handle, path = tempfile.mkstemp(prefix="fhir-alliance-", suffix=".index")
+    os.close(handle)
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA journal_mode = OFF")
+    os.unlink(path)  # the open file lives on; nothing is left behind
+    database.executescript(f"PRAGMA synchronous = OFF; {schema}")
+    return database
 
 
 def refuse_link(path: Path) -> None:

@@ -8,10 +8,7 @@ What a run has to look up is indexed in a temporary SQLite file, so memory does 
 from __future__ import annotations
 
 import json
-import os
 import re
-import sqlite3
-import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -24,7 +21,7 @@ from fhir_alliance.fhir.difference import Change, ChangeKind, Known
 from fhir_alliance.fhir.elements import has_code
 from fhir_alliance.fhir.goal import version_of
 from fhir_alliance.fhir.wire import strict_json
-from fhir_alliance.stores.files import BUFFER, replace_file
+from fhir_alliance.stores.files import BUFFER, nameless_database, replace_file
 from fhir_alliance.stores.folder_people import folder_people
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.store import Page, PersonRecord, Record, Refusal, Seen, Written, unseen
@@ -166,14 +163,8 @@ class _Index:
     """Resources by type, reference, subject and identifier, in a temporary database."""
 
     def __init__(self) -> None:
-        handle, path = tempfile.mkstemp(prefix="fhir-alliance-", suffix=".index")
-        os.close(handle)
-        self._db = sqlite3.connect(path)
-        self._db.execute("PRAGMA journal_mode = OFF")
-        os.unlink(path)  # the open file lives on; nothing is left behind, whatever happens to this process
-        self._db.executescript(
-            """PRAGMA synchronous = OFF;
-            CREATE TABLE resource (type TEXT, id TEXT, subject TEXT, derived INTEGER, body BLOB);
+        self._db = nameless_database(
+            """CREATE TABLE resource (type TEXT, id TEXT, subject TEXT, derived INTEGER, body BLOB);
             CREATE INDEX by_subject ON resource (type, subject);
             CREATE INDEX by_id ON resource (type, id);"""
         )

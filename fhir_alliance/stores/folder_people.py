@@ -6,9 +6,6 @@ is put into a temporary SQLite file first, so memory does not grow with the fold
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -18,9 +15,8 @@ import orjson
 
 from fhir_alliance.errors import ConsentUnreachable, ParkItem
 from fhir_alliance.fhir.wire import strict_json
+from fhir_alliance.stores.files import nameless_database
 from fhir_alliance.stores.store import PersonRecord
-
-_SUBJECTS = ("subject", "patient", "for", "beneficiary")
 
 
 class _Reference(msgspec.Struct, frozen=True, gc=False):
@@ -71,14 +67,8 @@ class _Index:
     """Resources by the patient that they are about."""
 
     def __init__(self, kinds: frozenset[str]) -> None:
-        handle, path = tempfile.mkstemp(prefix="fhir-alliance-", suffix=".people")
-        os.close(handle)
-        self._db = sqlite3.connect(path)
-        self._db.execute("PRAGMA journal_mode = OFF")
-        os.unlink(path)  # the open file lives on; nothing is left behind, whatever happens to this process
-        self._db.executescript(
-            """PRAGMA synchronous = OFF;
-            CREATE TABLE patient (id TEXT PRIMARY KEY, body BLOB);
+        self._db = nameless_database(
+            """CREATE TABLE patient (id TEXT PRIMARY KEY, body BLOB);
             CREATE TABLE fact (subject TEXT, owner TEXT, body BLOB);
             CREATE INDEX by_subject ON fact (subject);
             CREATE INDEX by_owner ON fact (owner);"""

@@ -141,14 +141,9 @@ class Singles:
             return UNKNOWN
         if lookup:
             return Outcome(Became.STANDS, lookup[0]) if len(lookup) == 1 else Outcome(Became.REFUSED, "", *TWICE)
-        if self._is_recent(change):
-            return UNKNOWN
-        reply = self._sent(change, Once.SEARCH_FIRST)
-        if reply is Fate.NOT_SENT:
-            return UNKNOWN
-        if isinstance(reply, Reply) and not reply.ok:
-            return _refusal(reply)
-        given = _id_in(reply) if isinstance(reply, Reply) else ""
+        given = self._given(change, Once.SEARCH_FIRST)
+        if isinstance(given, Outcome):
+            return given
         seen = self._by_key(change)
         if not seen:
             self._http.sleep(FIRST_LOOK_S)
@@ -184,14 +179,9 @@ class Singles:
         if alike:
             self._journal.deliver(_place(change), alike[0], _digest(change))
             return Outcome(Became.STANDS, alike[0])
-        if self._is_recent(change):
-            return UNKNOWN
-        reply = self._sent(change, Once.BY_CONTENT)
-        if reply is Fate.NOT_SENT:
-            return UNKNOWN
-        if isinstance(reply, Reply) and not reply.ok:
-            return _refusal(reply)
-        given = _id_in(reply) if isinstance(reply, Reply) else ""
+        given = self._given(change, Once.BY_CONTENT)
+        if isinstance(given, Outcome):
+            return given
         if not given:
             self._http.sleep(FIRST_LOOK_S)
             seen = self._alike(change) or []
@@ -239,6 +229,20 @@ class Singles:
         if outcome.became is Became.UPDATED:
             self._journal.deliver(_place(change), stored_id, _digest(change))
         return outcome
+
+    def _given(self, change: Change, once: Once) -> str | Outcome:
+        """Return the id that the server gave to what was not found there; "" where its answer does not tell.
+
+        An outcome, where nothing was created, or nobody knows.
+        """
+        if self._is_recent(change):
+            return UNKNOWN
+        reply = self._sent(change, once)
+        if reply is Fate.NOT_SENT:
+            return UNKNOWN
+        if isinstance(reply, Reply):
+            return _id_in(reply) if reply.ok else _refusal(reply)
+        return ""
 
     def _sent(self, change: Change, once: Once) -> Reply | Fate:
         """Return the answer to a creation that must not be repeated, or what is known of its fate."""

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
+
+from tests.servers.loopback import Port, Quiet
 
 JOB = "/fhir/jobs/1"
 TIME = "2026-05-01T10:00:00+00:00"
@@ -72,7 +72,7 @@ class BulkServer:
 def started(server: BulkServer) -> Iterator[BulkServer]:
     """Yield the server, listening."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def handle_all(self) -> None:
             server.asked.append((self.command, self.path, dict(self.headers)))
             status, body, headers = server.answer(self.command, self.path)
@@ -88,19 +88,12 @@ def started(server: BulkServer) -> Iterator[BulkServer]:
 
         do_GET = do_DELETE = handle_all  # noqa: N815 - named so by http.server
 
-        def log_message(self, *_: object) -> None:
-            """Keep the test's output clean."""
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    server.base = f"http://127.0.0.1:{listening.server_port}/fhir"
+    port = Port(Handler)
+    server.base = port.base
     try:
         yield server
     finally:
-        listening.shutdown()
-        listening.server_close()
-        thread.join()
+        port.stop()
 
 
 def ndjson(*resources: dict[str, Any]) -> bytes:

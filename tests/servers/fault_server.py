@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.servers.loopback import Port, Quiet
 
 TYPES = (
     "QuestionnaireResponse", "Questionnaire", "Observation", "Task", "Consent", "Goal", "CarePlan", "CareTeam",
@@ -221,7 +222,7 @@ def started(can: Abilities) -> Iterator[FaultServer]:
     """Yield a running server."""
     server = FaultServer(can)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def handle_all(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             answered = server.answer(self.command, self.path, dict(self.headers), body)
@@ -240,16 +241,9 @@ def started(can: Abilities) -> Iterator[FaultServer]:
 
         do_GET = do_POST = do_PUT = handle_all  # noqa: N815 - named so by http.server
 
-        def log_message(self, *_: object) -> None:
-            """Keep the test's output clean."""
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    server.base = f"http://127.0.0.1:{listening.server_port}/fhir"
+    port = Port(Handler)
+    server.base = port.base
     try:
         yield server
     finally:
-        listening.shutdown()
-        listening.server_close()
-        thread.join()
+        port.stop()

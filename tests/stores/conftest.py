@@ -6,9 +6,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -16,6 +14,7 @@ import pytest
 
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.server import ServerStore
+from tests.servers.loopback import Port, Quiet
 
 Answer: TypeAlias = tuple[int, Any, dict[str, str]]  # status, body, headers
 
@@ -39,7 +38,7 @@ class Loopback:
         self.requests: list[Request] = []
         loopback = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Quiet):
             def handle_all(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 request = Request(self.command, self.path, dict(self.headers), body)
@@ -55,19 +54,12 @@ class Loopback:
 
             do_GET = do_POST = do_PUT = handle_all  # noqa: N815 - named so by http.server
 
-            def log_message(self, *_: object) -> None:
-                """Keep the test's output clean."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-        self.base = f"http://127.0.0.1:{self._server.server_port}/fhir"
+        self._port = Port(Handler)
+        self.base = self._port.base
 
     def stop(self) -> None:
         """Close the port and end the thread."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._port.stop()
 
 
 @pytest.fixture

@@ -11,12 +11,11 @@ from typing import TypeAlias
 
 import msgspec
 
-from fhir_alliance.core.measures.calendar import Bound, Edge, Moment, Span
+from fhir_alliance.core.measures.calendar import Bound, Moment, Span
 from fhir_alliance.core.model import Mode, Number, Review, Score
 
 Codes: TypeAlias = frozenset[tuple[str, str]]
 NO_CODES: Codes = frozenset()
-NEVER = Span(Edge.UNKNOWN, Edge.UNKNOWN)
 
 
 class Kind(StrEnum):

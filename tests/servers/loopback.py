@@ -1,0 +1,29 @@
+"""A port on the loopback interface on which a test's own server listens."""
+
+from __future__ import annotations
+
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+
+class Quiet(BaseHTTPRequestHandler):
+    """A handler that keeps the test's output clean."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class Port:
+    """An open port. base: the address of the FHIR server on it."""
+
+    def __init__(self, handler: type[Quiet]) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+        self.base = f"http://127.0.0.1:{self._server.server_port}/fhir"
+
+    def stop(self) -> None:
+        """Close the port and end the thread."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
