@@ -88,6 +88,31 @@ def start_server() -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture(scope="session")
+def spark(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A Spark session on two cores of this machine, and nothing of it on any network."""
+    missing = hapi_server.why_no_java()
+    if missing and os.environ.get("CI") == "true":
+        pytest.fail(f"Spark cannot run: {missing}", pytrace=False)
+    if missing:
+        request.config.stash[_TOLD]["spark"][missing] += 1
+        pytest.skip(f"needs Spark: {missing}")
+    from fhir_alliance.stores.spark import spark_session
+
+    lean = {  # for a few small jobs, compiling costs more than it gives
+        "spark.master": "local[2]",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.shuffle.partitions": "2",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in lean.items():
+            patch.setitem(spark_session.__globals__["_HERE"], key, value)
+        session = spark_session()
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
 def comparisons(request: pytest.FixtureRequest) -> Counter[str]:
     """How many results were compared with those of other engines, by engine; told at the end of the run."""
     return request.config.stash[_TOLD]["compared"]
@@ -95,7 +120,7 @@ def comparisons(request: pytest.FixtureRequest) -> Counter[str]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start counting."""
-    config.stash[_TOLD] = {kind: Counter() for kind in ("hapi", "killed", "compared")}
+    config.stash[_TOLD] = {kind: Counter() for kind in ("hapi", "killed", "compared", "spark")}
     config.stash[_MISSING] = ""
 
 
@@ -158,6 +183,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"Killed at {killed.total():,} points, in {len(killed)} ways of writing")
     for engine, count in told["compared"].items():
         terminalreporter.write_line(f"Engines: {count:,} totals agree with {_ENGINES[engine]}")
+    for missing in told["spark"]:
+        terminalreporter.write_line(f"Spark: its tests were skipped: {missing}", yellow=True)
     if skipped:
         terminalreporter.write_line(f"HAPI FHIR: {skipped} tests skipped: {config.stash[_MISSING]}", yellow=True)
 

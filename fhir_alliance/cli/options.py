@@ -29,6 +29,10 @@ store_option = click.option(
     help="A FHIR R4 base address, or a folder of NDJSON. Default: [store] location.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object with the counts on stdout.")
+engine_option = click.option(
+    "--engine", type=click.Choice(["local", "spark"]), default="local", show_default=True,
+    help="What does the work: this machine, or Spark (needs the extra spark, and Java 17).",
+)  # fmt: skip
 dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would be written; write nothing.")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fhir_alliance.cli.options import json_option
+from fhir_alliance.cli.options import engine_option, json_option
 
 
 @click.command(
@@ -22,11 +22,13 @@ from fhir_alliance.cli.options import json_option
     "--parked", "parked_file", type=click.Path(path_type=Path), metavar="FILE",
     help="Parked records with reasons, as NDJSON.",
 )  # fmt: skip
+@engine_option
 @json_option
 @click.pass_context
 def score(
-    ctx: click.Context, inputs: tuple[str, ...], out_file: Path | None, parked_file: Path | None, as_json: bool
-) -> None:
+    ctx: click.Context, inputs: tuple[str, ...], out_file: Path | None, parked_file: Path | None, engine: str,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Score QuestionnaireResponses (files, folders, Bundles, or - for stdin); no store, no state.
 
     Questionnaires and Consents that lie in an input folder are honoured.
@@ -37,7 +39,8 @@ def score(
     from fhir_alliance.errors import StopRun
     from fhir_alliance.runs.parked import write_parked
     from fhir_alliance.runs.policy import policy_of
-    from fhir_alliance.runs.score import score_inputs
+    from fhir_alliance.runs.score import in_one_process, score_inputs
+    from fhir_alliance.runs.score_spark import on_spark
 
     missing = [name for name in inputs if name != "-" and not Path(name).exists()]
     if missing:
@@ -53,7 +56,10 @@ def score(
         raise StopRun("FA111", f"{out_file.name} is a symbolic link.", "Remove it; nothing is written through a link.")
     config = configuration(ctx)
     with progress("Scoring") as watch:
-        summary = score_inputs(inputs, catalog_of(config), policy_of(config), datetime.now(UTC), out_file, watch)
+        summary = score_inputs(
+            inputs, catalog_of(config), policy_of(config), datetime.now(UTC), out_file, watch,
+            on_spark(out_file) if engine == "spark" else in_one_process,
+        )  # fmt: skip
     if parked_file is not None:
         write_parked(parked_file, summary.parked)
     report(ctx, summary, "Score", as_json=as_json)

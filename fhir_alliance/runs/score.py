@@ -104,18 +104,33 @@ def _looked_up(
     return look_up(kind, urls) if urls else ()
 
 
+Consents: TypeAlias = Mapping[str, Sequence[ConsentRecord]]
+Out: TypeAlias = Callable[[bytes], object]
+Watch: TypeAlias = Callable[[int], None]
+# scores the responses in files; the Observations go to Out in their order
+Engine: TypeAlias = Callable[[Sequence[Path], Desk, Consents, datetime, Out, Watch], Summary]
+
+
+def in_one_process(
+    paths: Sequence[Path], desk: Desk, consents: Consents, now: datetime, out: Out, watch: Watch
+) -> Summary:
+    """Return what was done with the responses in files, one after the other."""
+    return score(response_records(paths), desk, consents, now, out, watch)
+
+
 def score_inputs(
     inputs: Sequence[str],
     catalog: Catalog,
     policy: Policy,
     now: datetime,
     out_file: Path | None,
-    watch: Callable[[int], None],
+    watch: Watch,
+    engine: Engine = in_one_process,
 ) -> Summary:
     """Return what was done with files, folders and "-" (stdin); Observations go to a file, whole, or to stdout."""
     with tempfile.TemporaryDirectory(prefix="fhir-alliance-") as spool:
         paths = [Path(name) if name != "-" else _spooled(sys.stdin.buffer, Path(spool)) for name in inputs]
-        return _score_files(paths, Desk(catalog, policy), now, out_file, watch)
+        return _score_files(paths, Desk(catalog, policy), now, out_file, watch, engine)
 
 
 def _spooled(stream: IO[bytes], folder: Path) -> Path:
@@ -127,7 +142,7 @@ def _spooled(stream: IO[bytes], folder: Path) -> Path:
 
 
 def _score_files(
-    paths: Sequence[Path], desk: Desk, now: datetime, out_file: Path | None, watch: Callable[[int], None]
+    paths: Sequence[Path], desk: Desk, now: datetime, out_file: Path | None, watch: Watch, engine: Engine
 ) -> Summary:
     desk.learn(
         records_of(paths, "Questionnaire"),
@@ -137,22 +152,21 @@ def _score_files(
     for resource in records_of(paths, "Consent"):
         record = relied_on(resource)
         consents.setdefault(record.subject, []).append(record)
-    records = response_records(paths)
     if out_file is None:
-        summary = score(records, desk, consents, now, sys.stdout.buffer.write, watch)
+        summary = engine(paths, desk, consents, now, sys.stdout.buffer.write, watch)
         sys.stdout.buffer.flush()
         return summary
     with new_file(out_file) as out:
-        return score(records, desk, consents, now, out.write, watch)
+        return engine(paths, desk, consents, now, out.write, watch)
 
 
 def score(
     records: Iterable[Record],
     desk: Desk,
-    consents: Mapping[str, Sequence[ConsentRecord]],
+    consents: Consents,
     now: datetime,
-    out: Callable[[bytes], object],
-    watch: Callable[[int], None] = lambda count: None,
+    out: Out,
+    watch: Watch = lambda count: None,
 ) -> Summary:
     """Return what was done; the Observations go to `out` as lines of NDJSON.
 

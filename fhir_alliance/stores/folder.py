@@ -186,7 +186,7 @@ class _Index:
         typed = _typed(path)
         if typed and typed[1] not in kinds:
             return
-        for record in _records(path):
+        for record in records_in(path):
             try:
                 resource = strict_json(record.body)
             except ParkItem:
@@ -276,12 +276,22 @@ def _id_of(body: bytes) -> str:
 
 def response_records(inputs: Iterable[Path]) -> Iterator[Record]:
     """Yield every QuestionnaireResponse in files and folders, broken ones included, with its place."""
+    for path in response_files(inputs):
+        yield from responses_among(records_in(path), path)
+
+
+def response_files(inputs: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files that may hold QuestionnaireResponses, in the order in which they are read."""
     for path in _files(inputs):
         typed = _typed(path)
         if typed is None or typed[1] == "QuestionnaireResponse":
-            for record in _records(path):
-                if typed is not None or _is_response(record.body):
-                    yield record
+            yield path
+
+
+def responses_among(records: Iterable[Record], path: Path) -> Iterator[Record]:
+    """Yield those records of a file that are QuestionnaireResponses, or too broken to tell."""
+    is_typed = _typed(path) is not None
+    return (record for record in records if is_typed or _is_response(record.body))
 
 
 def records_of(inputs: Iterable[Path], kind: str) -> Iterator[Mapping[str, Any]]:
@@ -290,7 +300,7 @@ def records_of(inputs: Iterable[Path], kind: str) -> Iterator[Mapping[str, Any]]
         typed = _typed(path)
         if typed is not None and typed[1] != kind:
             continue
-        for record in _records(path):
+        for record in records_in(path):
             if typed is None and f'"{kind}"'.encode() not in record.body:
                 continue
             try:
@@ -325,7 +335,7 @@ def _typed(path: Path) -> re.Match[str] | None:
     return None if typed is not None and typed[1] == "Bundle" else typed
 
 
-def _records(path: Path) -> Iterator[Record]:
+def records_in(path: Path) -> Iterator[Record]:
     """Yield the resources of a file: a line each in NDJSON, the entries of a Bundle, or one resource."""
     if path.suffix == ".json":
         yield from whole_file(path.read_bytes(), path.name)
@@ -337,9 +347,12 @@ def _records(path: Path) -> Iterator[Record]:
             yield from stream_records(stream, path.name)
 
 
-def numbered_lines(lines: Iterable[bytes], name: str) -> Iterator[Record]:
-    """Yield the lines of an NDJSON file with their place; empty lines and a byte order mark are passed over."""
-    for number, line in enumerate(lines, start=1):
+def numbered_lines(lines: Iterable[bytes], name: str, first: int = 1) -> Iterator[Record]:
+    """Yield the lines of an NDJSON file with their place; empty lines and a byte order mark are passed over.
+
+    first: the number of the first line, where the lines begin within the file.
+    """
+    for number, line in enumerate(lines, start=first):
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
         line = line.strip()

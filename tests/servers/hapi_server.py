@@ -36,11 +36,18 @@ _PUBLISHING_ORDER = ("CodeSystem", "ValueSet", "StructureDefinition")
 
 def why_not() -> str:
     """Return why no server can run here, or "" when one can."""
+    if missing := why_no_java():
+        return missing
+    if not _is_built() and shutil.which("mvn") is None:
+        return "Maven is missing, and the server is not built yet"
+    return ""
+
+
+def why_no_java() -> str:
+    """Return why nothing that needs Java 17 can run here, or ""."""
     major = _java_major()
     if major < 17:
         return "Java 17 is missing" if major == 0 else f"Java 17 is missing: java is version {major}"
-    if not _is_built() and shutil.which("mvn") is None:
-        return "Maven is missing, and the server is not built yet"
     return ""
 
 

@@ -1,0 +1,104 @@
+"""The story of local scoring on Spark: the same scorer, slice by slice, and the same lines in the same order."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from fhir_alliance.fhir.inbound import Parked
+from fhir_alliance.runs.score import Consents, Desk, Engine, Out, Watch, score
+from fhir_alliance.runs.summary import Summary
+from fhir_alliance.stores.files import BUFFER, new_file
+from fhir_alliance.stores.slices import SLICE, Slice, lines_of, numbered, response_slices, responses_in
+from fhir_alliance.stores.spark import spark_session, worked
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """What was done with a slice, in the numbers of a Summary. parked: reference, code and reason."""
+
+    read: int
+    scored: int
+    unscorable: int
+    withheld: int
+    unfinished: int
+    withdrawn: int
+    safety: int
+    parked: tuple[tuple[str, str, str], ...]
+
+    @classmethod
+    def of(cls, summary: Summary) -> Counted:
+        """Return what a summary counts. What a clinician should look at is counted there, and stays there."""
+        counts = {name: getattr(summary, name) for name in _COUNTS}
+        return cls(**counts, parked=tuple((p.reference, p.code, p.reason) for p in summary.parked))
+
+    def add_to(self, summary: Summary) -> None:
+        """Count this in a summary too."""
+        for name in _COUNTS:
+            setattr(summary, name, getattr(summary, name) + getattr(self, name))
+        summary.parked += [Parked(*said) for said in self.parked]
+
+
+_COUNTS: Final = ("read", "scored", "unscorable", "withheld", "unfinished", "withdrawn", "safety")
+
+
+class Bench(NamedTuple):
+    """What each worker needs. parts: the folder for their Observations, one file for each slice."""
+
+    desk: Desk
+    consents: Consents
+    now: datetime
+    parts: Path
+
+
+def on_spark(out_file: Path | None, size: int = SLICE) -> Engine:
+    """Return the engine that scores on Spark. size: of a slice, which is a task, in bytes.
+
+    Observations wait in a folder beside out_file (or where temporary files are) until all are there: all workers have
+    to see that folder, and the inputs.
+    """
+
+    def engine(paths: Sequence[Path], desk: Desk, consents: Consents, now: datetime, out: Out, watch: Watch) -> Summary:
+        session = spark_session()
+        pieces = response_slices(paths, size)
+        if any(piece.start for piece in pieces):
+            ended = worked(session, [msgspec.json.encode(piece) for piece in pieces], _count_lines, None)
+            pieces = numbered(pieces, [int(count) for count in ended])
+        summary = Summary()
+        beside = out_file.resolve().parent if out_file is not None else None
+        with tempfile.TemporaryDirectory(prefix=".fhir-alliance-", dir=beside) as parts:
+            bench = Bench(desk, consents, now, Path(parts))
+            for counted in worked(session, [msgspec.json.encode(piece) for piece in pieces], _score_slice, bench):
+                msgspec.json.decode(counted, type=Counted).add_to(summary)
+            for number in range(len(pieces)):
+                _move(_part(bench, number), out)
+        watch(summary.read)
+        return summary
+
+    return engine
+
+
+def _count_lines(shared: None, number: int, piece: bytes) -> bytes:
+    return str(lines_of(msgspec.json.decode(piece, type=Slice))).encode()
+
+
+def _score_slice(bench: Bench, number: int, piece: bytes) -> bytes:
+    records = responses_in(msgspec.json.decode(piece, type=Slice))
+    with new_file(_part(bench, number)) as part:
+        summary = score(records, bench.desk, bench.consents, bench.now, part.write)
+    return msgspec.json.encode(Counted.of(summary))
+
+
+def _part(bench: Bench, number: int) -> Path:
+    return bench.parts / f"{number}.ndjson"
+
+
+def _move(part: Path, out: Out) -> None:
+    with part.open("rb") as stream:
+        while block := stream.read(BUFFER):
+            out(block)
+    part.unlink()

@@ -1,0 +1,102 @@
+"""Spark as an engine: one session, and a way to have rows worked on in its processes.
+
+The workers need this program installed, and what they read under the same paths. What goes to and fro is Arrow.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from fhir_alliance.errors import StopRun
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
+
+
+# Where one of these is set, Spark is configured by its own means, and what they say counts.
+_CONFIGURED: Final = ("SPARK_CONF_DIR", "PYSPARK_SUBMIT_ARGS", "PYSPARK_GATEWAY_PORT")
+# Else it is this machine alone, and nobody else can reach it.
+_HERE: Final = {
+    "spark.master": "local[*]",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.ui.enabled": "false",
+}
+
+
+def spark_session() -> SparkSession:
+    """Return the session that is open already, or a new one as Spark is configured: by default on all cores here.
+
+    Raises StopRun FA731 without the extra, FA732 where Spark does not start.
+    """
+    try:
+        import pyarrow as pa  # noqa: F401 - asked for here, so that nobody waits for Java first
+        import pyspark.errors
+        from pyspark.sql import SparkSession
+    except ImportError:
+        raise StopRun("FA731", "--engine spark needs pyspark.", "Run: pip install 'fhir-alliance[spark]'") from None
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else workers here would run the first Python on the path
+    progress = str(sys.stderr.isatty()).lower()
+    builder = SparkSession.builder.appName("fhir-alliance").config("spark.ui.showConsoleProgress", progress)
+    for key, value in ({} if any(name in os.environ for name in _CONFIGURED) else _HERE).items():
+        builder = builder.config(key, value)
+    try:
+        with _quiet():
+            session = builder.getOrCreate()
+    except (pyspark.errors.PySparkRuntimeError, FileNotFoundError):
+        raise StopRun(
+            "FA732", "Spark does not start.", "It needs Java 17 or newer: install it, or set JAVA_HOME to it."
+        ) from None
+    session.sparkContext.setLogLevel("OFF")  # what fails in a worker is told by us, without what it stood on
+    return session
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let pass that Spark tells which pandas it prefers: nothing here goes through pandas."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+        yield
+
+
+def worked(
+    session: SparkSession, pieces: Sequence[bytes], work: Callable[[Any, int, bytes], bytes], shared: Any
+) -> list[bytes]:
+    """Return what `work` makes of each piece, in their order; each is a task of its own.
+
+    work: a function of this program; given `shared`, the piece's place and the piece; it may be called again for the
+    same piece.  shared: sent once to each process.
+    """
+    if not pieces:
+        return []
+    sent = session.sparkContext.broadcast((shared, pieces))
+
+    def in_worker(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            made = [_made(work, *sent.value, number) for number in batch.column(0).to_pylist()]
+            yield batch.append_column("made", made)
+
+    try:
+        with _quiet():
+            places = session.range(0, len(pieces), 1, len(pieces))
+            rows = places.mapInArrow(in_worker, "id long, made binary").collect()
+    finally:
+        sent.destroy()
+    return [bytes(row.made) for row in sorted(rows, key=lambda row: int(row.id))]
+
+
+def _made(work: Callable[[Any, int, bytes], bytes], shared: Any, pieces: Sequence[bytes], number: int) -> bytes:
+    """Return what `work` makes of a piece; what goes wrong is told without the record that it quotes."""
+    try:
+        return work(shared, number, pieces[number])
+    except Exception as error:
+        raise RuntimeError(f"{type(error).__name__} in task {number}") from None
