@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 import orjson
 
 from fhir_alliance.errors import RetryLater, Unreachable
+from fhir_alliance.fhir.outcome import Meaning
 from fhir_alliance.stores.deep import resources_in, without_entries
 from fhir_alliance.stores.http import Http, Reply
 
 MAX_PAGES: Final = 100_000
+RESTARTS: Final = 5  # of one search in a run; a run that ends after them goes on from its bookmark
 
 
 class Entry(msgspec.Struct):
@@ -36,10 +38,34 @@ class Bundle(msgspec.Struct):
     link: list[Link] = []
 
 
-def pages(http: Http, reply: Reply) -> Iterator[Bundle]:
-    """Yield the pages of a search, following `next` on this server only, and never in a circle."""
+class Expired(RetryLater):
+    """The server no longer knows the pages of a search of which it gave the first: the search has to begin anew."""
+
+
+def pages(http: Http, ask: Callable[[], Reply]) -> Iterator[Bundle]:
+    """Yield the pages of a search; where the server forgets them midway, the search begins anew.
+
+    ask: sends the search, each time it begins; pages then come twice, and whoever reads them passes over what it had.
+    Raises Expired FA454 after five new beginnings, and what `_pages` raises.
+    """
+    for left in range(RESTARTS, -1, -1):
+        try:
+            yield from _pages(http, ask())
+            return
+        except Expired:
+            if not left:
+                raise
+
+
+def _pages(http: Http, reply: Reply) -> Iterator[Bundle]:
+    """Yield the pages of a search, following `next` on this server only, and never in a circle.
+
+    Raises Expired FA454, Unreachable FA407 and FA409, RetryLater FA410 and FA411.
+    """
     seen: set[str] = set()
     for _ in range(MAX_PAGES):
+        if not reply.ok and seen and reply.meaning is Meaning.GONE:  # HAPI: 410; Epic: 4113
+            raise Expired("FA454", "the server keeps forgetting the pages of a search.", "Run again later.")
         if not reply.ok:
             raise Unreachable("FA409", f"a search failed ({reply.problem()}).", "Check what the server supports.")
         bundle = _bundle(reply)
@@ -63,17 +89,25 @@ def matches(bundle: Bundle) -> list[bytes]:
     ]
 
 
-def found(http: Http, first: Reply) -> list[Mapping[str, Any]]:
-    """Return all resources on all pages."""
+def found(http: Http, ask: Callable[[], Reply]) -> list[Mapping[str, Any]]:
+    """Return all resources on all pages, of the last beginning where the search began anew. ask: as for `pages`."""
+    held: list[Mapping[str, Any]] = []
+
+    def begin() -> Reply:
+        held.clear()
+        return ask()
+
     try:
-        return [orjson.loads(body) for bundle in pages(http, first) for body in matches(bundle)]
+        for bundle in pages(http, begin):
+            held += [orjson.loads(body) for body in matches(bundle)]
+        return held
     except ValueError:  # nested too deep, or no JSON; what it would say is not known, so nothing may rest on it
         raise Unreachable("FA434", "a record of a search cannot be read.", "Correct that record.") from None
 
 
 def found_by(http: Http, kind: str, params: Mapping[str, str]) -> list[Mapping[str, Any]]:
     """Return all resources of a type that a search finds."""
-    resources = found(http, http.search(kind, params))
+    resources = found(http, lambda: http.search(kind, params))
     return [resource for resource in resources if isinstance(resource, dict) and resource.get("resourceType") == kind]
 
 

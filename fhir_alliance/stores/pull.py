@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -86,28 +87,67 @@ def pulled(http: Http, plan: PullPlan, how: Pull, since: str, seen: Seen) -> Ite
     else:
         for patient in roster_of(http, plan.roster):
             params = {"patient": patient, "_count": str(PAGE_SIZE)}
-            yield from _changed(http, http.search(KIND, params), seen)
+            yield from _changed(http, partial(http.search, KIND, params), seen)
 
 
 def _by_last_updated(http: Http, since: str) -> Iterator[Page]:
     """Yield pages, oldest change first; the bookmark waits for the end where a server does not sort as it was asked.
 
-    With pages in descending order (Oracle), a bookmark after the first would pass over all that follow.
+    With pages in descending order (Oracle), a bookmark after the first would pass over all that follow. A search that
+    the server forgets begins anew at the last mark that was given.
     """
-    params = {"_sort": "_lastUpdated", "_count": str(PAGE_SIZE)}
-    if since:
-        params["_lastUpdated"] = f"ge{_earlier(since, timedelta(seconds=OVERLAP_S))}"
-    order, latest = _Order(), ""
-    for bundle in pages(http, http.get(KIND, params)):
+    order, given, latest, safe = _Order(), _Given(), "", since
+
+    def ask() -> Reply:
+        order.begin()
+        params = {"_sort": "_lastUpdated", "_count": str(PAGE_SIZE)}
+        if safe:
+            params["_lastUpdated"] = f"ge{_earlier(safe, timedelta(seconds=OVERLAP_S))}"
+        return http.get(KIND, params)
+
+    for bundle in pages(http, ask):
         records = []
         for body in matches(bundle):
             stub = stub_of(body)
             if stub.resource_type == KIND:
-                records.append(Record(f"{KIND}/{stub.id}", body))
                 at = str(stub.meta.get("lastUpdated", ""))
                 latest = at if order.takes(at) else latest
+                if not stub.id or given.adds(f"{KIND}/{stub.id}", sha256(body).digest()):
+                    records.append(Record(f"{KIND}/{stub.id}", body))
         is_last = all(link.relation != "next" for link in bundle.link)
         yield Page(records, latest if order.is_rising or is_last else "")
+        if order.has_fallen:
+            safe = since
+        elif order.is_rising:
+            safe = latest
+            given.pass_by(order.latest)
+
+
+class _Given:
+    """What a pull gave, so that a search that begins anew gives only the rest.
+
+    In two generations: what the search would no longer find is forgotten, and a long first run stays small.
+    """
+
+    def __init__(self) -> None:
+        self._older: dict[str, bytes] = {}
+        self._recent: dict[str, bytes] = {}
+        self._since: datetime | None = None
+
+    def adds(self, place: str, digest: bytes) -> bool:
+        """Return whether this is new or changed; from then on it is neither."""
+        if self._recent.get(place, self._older.get(place)) == digest:
+            return False
+        self._recent[place] = digest
+        return True
+
+    def pass_by(self, moment: datetime | None) -> None:
+        """Let go of what a search from this moment on, overlap included, cannot find."""
+        if moment is None:
+            return
+        self._since = self._since or moment
+        if moment - self._since > timedelta(seconds=OVERLAP_S):
+            self._older, self._recent, self._since = self._recent, {}, moment
 
 
 class _Order:
@@ -116,24 +156,28 @@ class _Order:
     def __init__(self) -> None:
         self._first: datetime | None = None
         self._last: datetime | None = None
-        self._latest: datetime | None = None
-        self._fell = False
+        self.latest: datetime | None = None
+        self.has_fallen = False
+
+    def begin(self) -> None:
+        """Look at a search that begins anew: earlier moments come again. What fell once is never trusted again."""
+        self._first = self._last = None
 
     @property
     def is_rising(self) -> bool:
         """Whether they rose, and never fell; equal ones say nothing."""
-        return not self._fell and self._first is not None and self._first != self._last
+        return not self.has_fallen and self._first is not None and self._first != self._last
 
     def takes(self, at: str) -> bool:
         """Return whether this is the latest so far; what is no moment is none."""
         try:
             moment = datetime.fromisoformat(at)
-            self._fell = self._fell or (self._last is not None and moment < self._last)
-            is_latest = self._latest is None or moment >= self._latest
+            self.has_fallen = self.has_fallen or (self._last is not None and moment < self._last)
+            is_latest = self.latest is None or moment >= self.latest
         except (ValueError, TypeError):  # text, or a moment without a zone among others with one
             return False
         self._first, self._last = self._first or moment, moment
-        self._latest = moment if is_latest else self._latest
+        self.latest = moment if is_latest else self.latest
         return is_latest
 
 
@@ -146,24 +190,31 @@ def _authored(http: Http, since: str, window_days: int, seen: Seen) -> Iterator[
     params = {"_count": str(PAGE_SIZE)}
     if since:
         params["authored"] = f"ge{_earlier(since, timedelta(days=window_days))[:10]}"
-    first = http.get(KIND, params)
-    now = datetime.now(UTC)
-    started = min(server_date(first.headers) or now, now) - _SINCE_START
-    yield from _changed(http, first, seen)
-    yield Page([], started.isoformat(timespec="seconds"))
+    started: list[datetime] = []
+
+    def ask() -> Reply:
+        reply = http.get(KIND, params)
+        now = datetime.now(UTC)
+        started.append(min(server_date(reply.headers) or now, now) - _SINCE_START)
+        return reply
+
+    yield from _changed(http, ask, seen)
+    yield Page([], started[0].isoformat(timespec="seconds"))
 
 
-def _changed(http: Http, first: Reply, seen: Seen) -> Iterator[Page]:
+def _changed(http: Http, ask: Callable[[], Reply], seen: Seen) -> Iterator[Page]:
     """Yield pages of what is not as it was when it was read and its scores were confirmed."""
-    for bundle in pages(http, first):
+    given = _Given()
+    for bundle in pages(http, ask):
         records, digests = [], {}
         for body in matches(bundle):
             stub = stub_of(body)
             place = f"{KIND}/{stub.id}"
-            digest = sha256(body).hexdigest()
-            if stub.resource_type == KIND and (not stub.id or seen(place) != digest):
+            digest = sha256(body)
+            is_new = not stub.id or (seen(place) != digest.hexdigest() and given.adds(place, digest.digest()))
+            if stub.resource_type == KIND and is_new:
                 records.append(Record(place, body))
-                digests[place] = digest
+                digests[place] = digest.hexdigest()
         if records:
             yield Page(records, "", digests)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
@@ -74,17 +75,17 @@ class ServerStore:
             params = {"patient": ",".join(wanted[start : start + SUBJECTS_AT_ONCE]), "_count": str(PAGE_SIZE)}
             if kind == "Observation":
                 params["category"] = "survey"
-            found += found_on(self._http, self._http.search(kind, params))
+            found += found_on(self._http, partial(self._http.search, kind, params))
         return found
 
     def active(self, kind: str) -> list[Mapping[str, Any]]:
         """Return all resources of a type whose status is active."""
-        return found_on(self._http, self._http.get(kind, {"status": "active", "_count": str(PAGE_SIZE)}))
+        return self._listed(kind, {"status": "active", "_count": str(PAGE_SIZE)})
 
     def tasks(self, code: str, statuses: Collection[str]) -> list[Mapping[str, Any]]:
         """Return all Tasks with a code of ours in these statuses; a server that narrows less is corrected here."""
         params = {"code": f"{TERMS}|{code}", "status": ",".join(statuses), "_count": str(PAGE_SIZE)}
-        return [task for task in found_on(self._http, self._http.get("Task", params)) if has_code(task, code, statuses)]
+        return [task for task in self._listed("Task", params) if has_code(task, code, statuses)]
 
     def named(self, kind: str, references: Collection[str]) -> list[Mapping[str, Any]]:
         """Return resources by reference."""
@@ -93,18 +94,21 @@ class ServerStore:
     def canonicals(self, kind: str, urls: Collection[str]) -> list[Mapping[str, Any]]:
         """Return Questionnaires and the like by url."""
         if not urls:
-            return found_on(self._http, self._http.get(kind, {"_count": str(PAGE_SIZE)}))
+            return self._listed(kind, {"_count": str(PAGE_SIZE)})
         found: list[Mapping[str, Any]] = []
         wanted = list(urls)
         for start in range(0, len(wanted), SUBJECTS_AT_ONCE):
-            first = self._http.get(kind, {"url": ",".join(wanted[start : start + SUBJECTS_AT_ONCE])})
-            found += found_on(self._http, first)
+            found += self._listed(kind, {"url": ",".join(wanted[start : start + SUBJECTS_AT_ONCE])})
         return found
 
     def people(self, kinds: Collection[str]) -> Iterator[PersonRecord]:
-        """Yield all patients with what is on record about them, page by page."""
-        for bundle in pages(self._http, self._http.get("Patient", {"_sort": "_id", "_count": str(PEOPLE_AT_ONCE)})):
-            patients = {f"Patient/{p.get('id')}": p for p in map(orjson.loads, matches(bundle))}
+        """Yield all patients with what is on record about them, page by page, each once."""
+        given: set[str] = set()
+        params = {"_sort": "_id", "_count": str(PEOPLE_AT_ONCE)}
+        for bundle in pages(self._http, lambda: self._http.get("Patient", params)):
+            named = {f"Patient/{p.get('id')}": p for p in map(orjson.loads, matches(bundle))}
+            patients = {reference: patient for reference, patient in named.items() if reference not in given}
+            given |= patients.keys()
             about: dict[str, list[Mapping[str, Any]]] = {reference: [] for reference in patients}
             for kind in sorted({*kinds, "Consent"}) if patients else ():
                 for resource in self._about(kind, patients):
@@ -154,23 +158,27 @@ class ServerStore:
         """Return all resources of a type about some patients; without their Consents nothing is shared."""
         params = {"patient": ",".join(patients), "_count": str(PAGE_SIZE)}
         if kind != "Consent":
-            return found_on(self._http, self._http.search(kind, params))
+            return found_on(self._http, lambda: self._http.search(kind, params))
         try:
-            found = found_on(self._http, self._http.search(kind, params))
+            found = found_on(self._http, lambda: self._http.search(kind, params))
         except AllianceError as error:
             raise ConsentUnreachable("FA302", f"consents cannot be read ({error.code}); nothing is shared.") from error
         if any(_patient_of(consent, self.base) not in patients for consent in found):
             raise ConsentUnreachable("FA303", "the store gave a Consent of another client; nothing is shared.")
         return found
 
+    def _listed(self, kind: str, params: Mapping[str, str]) -> list[Mapping[str, Any]]:
+        """Return all resources that a search without a patient in it finds."""
+        return found_on(self._http, lambda: self._http.get(kind, params))
+
     def _raw_named(self, kind: str, references: Collection[str]) -> list[tuple[str, bytes]]:
-        found = []
+        found: dict[str, bytes] = {}
         wanted = list(dict.fromkeys(reference.rpartition("/")[2] for reference in references if reference))
         for start in range(0, len(wanted), SUBJECTS_AT_ONCE):
             params = {"_id": ",".join(wanted[start : start + SUBJECTS_AT_ONCE]), "_count": str(PAGE_SIZE)}
-            for bundle in pages(self._http, self._http.search(kind, params)):
-                found += [(f"{kind}/{stub_of(body).id}", body) for body in matches(bundle)]
-        return found
+            for bundle in pages(self._http, partial(self._http.search, kind, params)):
+                found |= {f"{kind}/{stub_of(body).id}": body for body in matches(bundle)}
+        return list(found.items())
 
 
 def _patient_of(resource: Mapping[str, Any], base: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import pytest
 
@@ -134,7 +134,7 @@ class Ehr:
         ]
         start = int(asked.get("_offset", 0))
         entries = [{"resource": r, "search": {"mode": "match"}} for r in found[start : start + self.page]]
-        query = "&".join(f"{k}={v}" for k, v in (asked | {"_offset": str(start + self.page)}).items())
+        query = urlencode(asked | {"_offset": str(start + self.page)})
         more = [{"relation": "next", "url": f"http://{request.headers['Host']}{url.path}?{query}"}]
         more = [] if start + self.page >= len(found) or "_search" in url.path else more
         return 200, {"resourceType": "Bundle", "type": "searchset", "entry": entries, "link": more}, {}

@@ -271,11 +271,13 @@ def test_row_60(serve: Serve, ehr: Ehr, journal: Journal) -> None:
 
 
 def test_row_71(serve: Serve) -> None:
-    """Row 71: a paging session that has expired is an error, never a shorter result."""
-    store = ServerStore(serve(linked("?page=2"), outcome("4113", 400)).base)
-    with pytest.raises(Unreachable, match="FA409") as told:
+    """Row 71: a paging session that keeps expiring is for later, never a shorter result."""
+    store = ServerStore(
+        serve(linked("?page=2"), *[outcome("4113", 400), linked("?page=2")] * 5, outcome("4113", 400)).base
+    )
+    with pytest.raises(RetryLater, match="FA454") as told:
         list(store.responses("", ()))
-    assert told.value.exit is Exit.UNREACHABLE
+    assert told.value.exit is Exit.LATER
     store.close()
 
 

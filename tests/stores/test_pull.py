@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from fhir_alliance.errors import Exit, StopRun
+from fhir_alliance.errors import Exit, RetryLater, StopRun
 from fhir_alliance.runs.catalog import load_catalog
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.summary import Summary
@@ -19,7 +19,7 @@ from fhir_alliance.runs.sync import sync
 from fhir_alliance.stores.capability import ServerProfile, TypeProfile
 from fhir_alliance.stores.http import Http
 from fhir_alliance.stores.journal import Journal
-from fhir_alliance.stores.pull import Pull, PullPlan, chosen, roster_of
+from fhir_alliance.stores.pull import KIND, Pull, PullPlan, chosen, roster_of
 from fhir_alliance.stores.server import ServerStore
 from fhir_alliance.testing import response_json
 
@@ -186,6 +186,140 @@ def test_authored_reads_a_window_before_the_last_run(run: Callable[..., Summary]
     )
 
 
+EXPIRED = {
+    "410": (410, {}, {}),
+    "404": (404, {}, {}),
+    "4113": (400, {"resourceType": "OperationOutcome", "issue": [{"details": {"coding": [{"code": "4113"}]}}]}, {}),
+}  # fmt: skip
+
+
+class Forgetful:
+    """A server that forgets the pages of a search: the third is asked for in vain, or (always) also the second."""
+
+    def __init__(self, ehr: Any, answer: Any, kind: str = KIND, *, always: bool = False) -> None:
+        self.ehr, self.answer, self.always, self.path = ehr, answer, always, f"/fhir/{kind}"
+        self.searches: list[str] = []
+        ehr.page = 2
+
+    def __call__(self, request: Any) -> Any:
+        """Answer."""
+        url = urlsplit(request.path)
+        asked = {k: v[0] for k, v in parse_qs(url.query).items()}
+        if request.method == "GET" and url.path == self.path:
+            if "_offset" not in asked:
+                self.searches.append(asked.get("_lastUpdated", ""))
+            elif int(asked["_offset"]) == 4 or self.always:
+                return self.answer
+        return self.ehr(request)
+
+
+@pytest.mark.parametrize("expired", EXPIRED)
+def test_a_search_that_the_server_forgets_begins_anew_at_the_last_mark(
+    serve: Serve, ehr: Any, journal: Journal, expired: str
+) -> None:
+    """Pages that expire midway cost a new search from the last mark on: every form is scored, and counted once."""
+    ehr.resources = [
+        form(f"r{n}", f"2026-01-05T{10 + n}:00:00Z", authored=f"2026-01-05T{10 + n}:00:00Z") for n in range(9)
+    ]
+    server = Forgetful(ehr, EXPIRED[expired])
+    store = ServerStore(serve(server).base)
+    try:
+        done = sync(store, load_catalog(), journal, Policy(), NOW)
+    finally:
+        store.close()
+    assert (done.exit, done.read, done.scored) == (Exit.DONE, 9, 9)
+    assert server.searches == ["", "ge2026-01-05T12:58:00+00:00", "ge2026-01-05T15:58:00+00:00"]
+    assert journal.bookmark() == "2026-01-05T18:00:00Z"
+
+
+def test_a_search_that_is_forgotten_again_and_again_is_for_later(serve: Serve, ehr: Any, journal: Journal) -> None:
+    """After five new beginnings the run ends with 75; what was read until then has moved the bookmark."""
+    ehr.resources = [form(f"r{n}", f"2026-01-05T{10 + n}:00:00Z") for n in range(9)]
+    server = Forgetful(ehr, EXPIRED["410"], always=True)
+    store = ServerStore(serve(server).base)
+    try:
+        with pytest.raises(RetryLater, match="FA454") as told:
+            sync(store, load_catalog(), journal, Policy(), NOW)
+    finally:
+        store.close()
+    assert told.value.exit is Exit.LATER
+    assert len(server.searches) == 1 + 5
+    assert journal.bookmark() == "2026-01-05T16:00:00Z"
+
+
+def test_a_forgotten_search_without_order_begins_at_its_beginning(serve: Serve) -> None:
+    """Where pages do not rise, there is no mark to begin at: all is searched again, and only the rest is given.
+
+    Pages that rise after the new beginning move no bookmark either.
+    """
+    forms = [form(f"r{n}", f"2026-01-{20 - n}T10:00:00Z") for n in range(4)]
+    said = [
+        page(*forms[:2], following="QuestionnaireResponse?page=2"), EXPIRED["410"],
+        page(*forms[1::-1], following="QuestionnaireResponse?page=2"), page(*forms[2:]),
+    ]  # fmt: skip
+    server = serve(*said)
+    store = ServerStore(server.base)
+    try:
+        told = list(store.responses("2026-01-02T00:00:00Z", ()))
+    finally:
+        store.close()
+    assert [[r.place[-2:] for r in p.records] for p in told] == [["r0", "r1"], [], ["r2", "r3"]]
+    assert [p.mark[:10] for p in told] == ["", "", "2026-01-20"]
+    assert server.requests[2].path == server.requests[0].path
+
+
+@pytest.mark.parametrize("how", [Pull.AUTHORED, Pull.ROSTER])
+def test_forgotten_pages_of_the_other_ways_begin_anew(
+    serve: Serve, journal: Journal, tmp_path: Path, how: Pull
+) -> None:
+    """By authored, and of each client of a roster, a search that is forgotten gives each form once."""
+    (tmp_path / "roster").write_text("Patient/p1\n")
+    forms = [form(f"r{n}", "") for n in range(3)]
+    said = [
+        page(*forms[:2], following="QuestionnaireResponse?page=2"), EXPIRED["410"],
+        page(*forms[:2], following="QuestionnaireResponse?page=2"), page(*forms[1:]),
+    ]  # fmt: skip
+    store = ServerStore(serve(*said).base, plan=PullPlan(how, str(tmp_path / "roster")))
+    try:
+        told = [record.place[-2:] for found in store.responses("", (), journal.seen) for record in found.records]
+    finally:
+        store.close()
+    assert told == ["r0", "r1", "r2"]
+
+
+def test_a_forgotten_list_is_read_again_whole(serve: Serve, ehr: Any) -> None:
+    """What has to be known whole (Questionnaires, a client's scores) is searched again; nothing stands in it twice."""
+    ehr.resources = [{"resourceType": "Questionnaire", "id": f"q{n}"} for n in range(5)]
+    server = Forgetful(ehr, EXPIRED["410"], "Questionnaire")
+    forgets = iter([True, False])
+
+    def answer(request: Any) -> Any:
+        return server(request) if "_offset=4" not in request.path or next(forgets) else ehr(request)
+
+    store = ServerStore(serve(answer).base)
+    try:
+        assert store.canonicals("Questionnaire", ()) == ehr.resources
+    finally:
+        store.close()
+    assert len(server.searches) == 2
+
+
+def test_people_are_read_once_where_the_server_forgets_the_pages(serve: Serve, ehr: Any) -> None:
+    """A report, which takes its time with every page of people, gets everybody, and nobody twice."""
+    ehr.resources = [{"resourceType": "Patient", "id": f"p{n}"} for n in range(5)]
+    server = Forgetful(ehr, EXPIRED["410"], "Patient")
+    forgets = iter([True, False])
+
+    def answer(request: Any) -> Any:
+        return server(request) if "_offset=4" not in request.path or next(forgets) else ehr(request)
+
+    store = ServerStore(serve(answer).base)
+    try:
+        assert [person.patient["id"] for person in store.people(())] == ["p0", "p1", "p2", "p3", "p4"]
+    finally:
+        store.close()
+
+
 def test_a_group_is_a_roster(serve: Serve) -> None:
     """The members of a Group are asked for, those that left it are not."""
     assert roster_of(Http(serve(Clinic()).base), "Group/g") == ["Patient/p1"]
@@ -217,7 +351,8 @@ def test_a_questionnaire_is_fetched_when_a_response_names_it(serve: Serve, journ
             return page(*([shipped] if is_there else [])) if "url=" in place.query else (400, {}, {})
         if place.path != "/fhir/QuestionnaireResponse" or request.method != "GET":
             return page()
-        return page(named) if "page=2" in place.query else page(named, following="QuestionnaireResponse?page=2")
+        second = page(named | {"id": "r2"})
+        return second if "page=2" in place.query else page(named, following="QuestionnaireResponse?page=2")
 
     store = ServerStore(serve(answer).base)
     try:

@@ -86,18 +86,19 @@ def test_what_was_not_asked_for_is_passed_over(serve: Serve) -> None:
             StopRun,
             "FA401",
         ),
-        ((404, {}, {}), Unreachable, "FA409"),
-        ((410, {}, {}), Unreachable, "FA409"),
+        ((404, {}, {}), RetryLater, "FA454"),
+        ((410, {}, {}), RetryLater, "FA454"),
+        ((500, {}, {}), Unreachable, "FA409"),
         ((200, [], {}), Unreachable, "FA407"),
         ((200, b"", {}), Unreachable, "FA407"),
         ((200, {"resourceType": "Bundle", "entry": 5}, {}), Unreachable, "FA407"),
     ],
-    ids=["circle", "elsewhere", "gone", "expired", "list", "empty", "misshapen"],
+    ids=["circle", "elsewhere", "gone", "expired", "broken", "list", "empty", "misshapen"],
 )
 def test_pages_that_end_badly(serve: Serve, second: Answer, error: type[Exception], code: str) -> None:
     """A search that cannot be read to its end is an error, never a shorter result."""
     first = (200, {"resourceType": "Bundle", "link": [{"relation": "next", "url": "?page=2"}]}, {})
-    store = ServerStore(serve(first, second).base)
+    store = ServerStore(serve(lambda request: second if "page=2" in request.path else first).base)
     with pytest.raises(error, match=code):
         store.canonicals("Questionnaire", ())
     store.close()
