@@ -31,14 +31,16 @@ def office(ctx: click.Context, location: str) -> Iterator[Office]:
     from datetime import UTC, datetime
 
     from fhir_alliance.cli.options import catalog_of, configuration
+    from fhir_alliance.runs.audit import tell_of
     from fhir_alliance.runs.policy import policy_of
     from fhir_alliance.runs.supervision import Office
-    from fhir_alliance.stores.opening import open_store
+    from fhir_alliance.stores.opening import open_store, state_folder
 
     config = configuration(ctx)
     store = open_store(location, config)
     try:
-        yield Office(store, catalog_of(config), policy_of(config), datetime.now(UTC))
+        trail = tell_of(store, config.audit, state_folder(store, config))
+        yield Office(store, catalog_of(config), policy_of(config), datetime.now(UTC), trail)
     finally:
         store.close()
 

@@ -58,16 +58,18 @@ def audit_event(access: Access, scene: Scene, *, claims: bool = True) -> bytes:
     """Return the AuditEvent of an access as JSON.
 
     claims: whether it names its pattern's profile; a server that validates refuses profiles that it does not hold.
+    What the pattern does not foresee claims none: a look that was refused, or an access without data or client.
     """
+    profile = _profile(access) if claims else ""
     is_disclosure = access.action is Action.DISCLOSE
     event: dict[str, Any] = {
         "resourceType": "AuditEvent",
-        "meta": ({"profile": [_profile(access)]} if claims else {}) | {"security": codings(("R",))},
+        "meta": ({"profile": [profile]} if profile else {}) | {"security": codings(("R",))},
         "type": _EXPORT if is_disclosure else _REST,
         "subtype": [_DISCLOSED if is_disclosure else _interaction(access.action)],
         "action": _LETTER[access.action],
         "recorded": instant(access.when),
-        "outcome": "0" if access.ground.permitted else _DENIED,
+        "outcome": _outcome(access),
         "purposeOfEvent": [{"coding": [{"system": ids.V3 + "ActReason", "code": access.purpose}]}],
         "agent": _agents(access, scene),
         "source": {"observer": software(), "type": [_SERVER]},
@@ -93,9 +95,17 @@ def read_access(event: Mapping[str, Any]) -> Access | None:
     return Access(action, subject, when, _what(data), str(purpose), recipient, role, _ground(event))
 
 
+def _outcome(access: Access) -> str:
+    """Return whether it was done. A search was, also where consent then let nobody see what it found."""
+    return "0" if access.ground.permitted or access.action is Action.QUERY else _DENIED
+
+
 def _profile(access: Access) -> str:
+    """Return the profile whose every rule the event keeps, or "" where it keeps none."""
     if access.action is Action.DISCLOSE:
-        return f"{_BALP}.PrivacyDisclosure.Source"
+        return f"{_BALP}.PrivacyDisclosure.Source" if access.subject and (access.what or access.ground.policy) else ""
+    if _outcome(access) == _DENIED or (access.action is not Action.QUERY and not access.what):
+        return ""
     return f"{_BALP}.{'Patient' if access.subject else ''}{_PROFILE[access.action]}"
 
 
@@ -201,8 +211,9 @@ def _ground(event: Mapping[str, Any]) -> Ground:
     decisions = [e for e in event.get("entity") or () if _code(e, "type") == "Consent"]
     details = [d for e in decisions[:1] for d in e.get("detail") or ()]
     consents = [str((e.get("what") or {}).get("reference", "")) for e in decisions]
+    said = {str(d["valueString"]) for d in details if d.get("type") == "decision"}
     return Ground(
-        event.get("outcome") == "0",
+        event.get("outcome") == "0" and "deny" not in said,
         tuple(consent for consent in consents if consent),
         next((str(d["valueString"]) for d in details if d.get("type") == "policy"), ""),
         tuple(str(d["valueString"]) for d in details if d.get("type") == "reason"),

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fhir_alliance.core.measures.definition import Measure, Population
 from fhir_alliance.core.measures.evaluation import Member
 from fhir_alliance.core.measures.tallying import rate
 from fhir_alliance.core.model import Count, Missing, Part, Tally
+from fhir_alliance.core.ways_out import ViewPass
 from fhir_alliance.fhir import identifiers as ids
 
 _POPULATION: Final = "http://terminology.hl7.org/CodeSystem/measure-population"
@@ -35,17 +36,29 @@ def derived_id(*parts: str) -> str:
     return sha256("\0".join(parts).encode()).hexdigest()
 
 
+class Shown(NamedTuple):
+    """One person's place in all groups of a measure, and what lets a reader see it."""
+
+    passed: ViewPass
+    members: Sequence[Member]
+
+    def let_out(self) -> Sequence[Member]:
+        """Return the members; raises ValueError where the pass is another client's."""
+        for member in self.members:
+            self.passed.demand(member.subject)
+        return self.members
+
+
 def summary(measure: Measure, tally: Tally, reporter: str, cut: date) -> dict[str, Any]:
-    """Return the summary MeasureReport of a tally."""
+    """Return the summary MeasureReport of a tally, which counts nobody without a pass."""
     report = _report(measure, tally.period, "summary", reporter, cut)
     report["group"] = [_group(measure, tally, part) for part in tally.parts if not part.stratum]
     return report
 
 
-def individual(
-    measure: Measure, members: Sequence[Member], period: tuple[date, date], reporter: str, cut: date
-) -> dict[str, Any]:
-    """Return one person's MeasureReport, with the reason for each population. members: one person's, of all groups."""
+def individual(measure: Measure, shown: Shown, period: tuple[date, date], reporter: str, cut: date) -> dict[str, Any]:
+    """Return one person's MeasureReport, with the reason for each population."""
+    members = shown.let_out()
     subject = members[0].subject
     report = _report(measure, period, "individual", reporter, cut, subject)
     report["subject"] = {"reference": subject}
@@ -55,11 +68,11 @@ def individual(
     return report
 
 
-def subject_list(measure: Measure, tally: Tally, reporter: str, cut: date, members: Iterable[Member]) -> dict[str, Any]:
+def subject_list(measure: Measure, tally: Tally, reporter: str, cut: date, shown: Iterable[Shown]) -> dict[str, Any]:
     """Return the MeasureReport that names who is in each population."""
     report = _report(measure, tally.period, "subject-list", reporter, cut)
     found: dict[tuple[str, str], list[str]] = {}
-    for member in members:
+    for member in (member for person in shown for member in person.let_out()):
         for population, count in member.counts.items():
             if count:
                 found.setdefault((member.group, population.value), []).append(member.subject)

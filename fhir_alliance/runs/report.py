@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, NamedTuple
 
 import msgspec
 import orjson
 
 from fhir_alliance.core.audit import Access
-from fhir_alliance.core.audit import Action as AuditAction
-from fhir_alliance.core.consent_request import Action, DataLevel, Datum, Recipient, Request
-from fhir_alliance.core.consent_request import Role as ConsentRole
-from fhir_alliance.core.labels import NOT_TO_SUPERVISOR, is_kept_from
 from fhir_alliance.core.measures.audience import Audience, Role, audience_of
 from fhir_alliance.core.measures.bad_input import set_right
 from fhir_alliance.core.measures.calendar import Days
 from fhir_alliance.core.measures.definition import Measure
 from fhir_alliance.core.measures.equity import strata_of
-from fhir_alliance.core.measures.evaluation import Member
 from fhir_alliance.core.measures.logic import members_of
 from fhir_alliance.core.measures.people import Person
 from fhir_alliance.core.measures.period import period_of
@@ -29,36 +23,17 @@ from fhir_alliance.core.measures.publication import Earlier, protected
 from fhir_alliance.core.measures.tallying import Tallying
 from fhir_alliance.core.model import Family, Instrument, Tally
 from fhir_alliance.core.rules.chart import Rulebook
-from fhir_alliance.core.suppression import SMALL
-from fhir_alliance.core.ways_out import Grounds, Pass, Refused, to_insurer, to_quality, to_supervisor
+from fhir_alliance.core.ways_out import Refused, ViewPass
 from fhir_alliance.errors import StopRun
+from fhir_alliance.fhir.measure_report import Shown
 from fhir_alliance.fhir.person import KINDS, person_of
 from fhir_alliance.runs.audit import Tell, untold
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.measures import code_sets_of, find_measure
 from fhir_alliance.runs.policy import Policy
-from fhir_alliance.runs.record import relied_on
+from fhir_alliance.runs.readers import Wish, for_reader, given, let_in, look, why_not
 from fhir_alliance.runs.rule_cards import shipped_cards
 from fhir_alliance.stores.store import PersonRecord, Store
-
-
-class Reader(NamedTuple):
-    """What a reader is to the clients, what for (HL7 v3-ActReason), and how closely."""
-
-    role: ConsentRole
-    purpose: str
-    level: DataLevel
-
-
-_WITHHELD: Final = {
-    "consent": "a Consent forbids it, or cannot be evaluated",
-    "stop": "the site's list or a rule that no Consent lifts forbids it",
-}
-READERS: Final = {
-    Role.SUPERVISOR: Reader(ConsentRole.SUPERVISING, "TREAT", DataLevel.SCORE),
-    Role.QUALITY: Reader(ConsentRole.QUALITY, "HQUALIMP", DataLevel.AGGREGATE),
-    Role.INSURER: Reader(ConsentRole.PAYER, "HPAYMT", DataLevel.AGGREGATE),
-}
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -96,13 +71,13 @@ class ReportOrder(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """What was found, before anything is written.
 
-    members: by person, in the order of their references; empty where the audience may not see people.
+    shown: by person, in the order of their references; empty where the audience may not see people.
     inputs: the digest of all that was read.  value_sets: the version of each that was used.
     """
 
     order: ReportOrder
     tally: Tally
-    members: tuple[tuple[Member, ...], ...]
+    shown: tuple[Shown, ...]
     inputs: str
     value_sets: dict[str, str]
     clinics: tuple[str, ...]
@@ -149,115 +124,33 @@ def make_report(
     code_sets, versions = code_sets_of(order.measure, store, order.value_sets)
     book = Rulebook(catalog.instruments, shipped_cards())
     tallying = Tallying(order.measure, order.period)
-    found: list[tuple[Member, ...]] = []
+    found: list[Shown] = []
     wish, digest = _wish(order), sha256()
     clinics: set[str] = set()
-    seen: list[tuple[str, bool]] = []
+    looks: list[Access] = []
     for number, whole in enumerate(store.people(KINDS), start=1):
         record = for_reader(whole, order.audience)
         digest.update(_bytes(record))
-        reason = withheld(record, wish, policy, store.base)
-        seen.append((f"Patient/{whole.patient.get('id')}", not reason))
-        if reason:
-            tallying.withhold(reason)
+        answer = let_in(record, wish, policy, store.base)
+        looks.append(look(record, wish, answer))
+        if isinstance(answer, Refused):
+            tallying.withhold(why_not(answer))
         else:
             person = read_person(record, catalog.instruments, order.period, order.cut, store.base)
             members = tuple(members_of(order.measure, person, order.period, code_sets, book))
-            tallying.add(members, strata_of(person, order.period), person.odd)
+            tallying.add(answer, members, strata_of(person, order.period), person.odd)
             clinics.update(person.clinics)
-            if order.audience.sees_people:
-                found.append(members)
+            if isinstance(answer, ViewPass) and members:
+                found.append(Shown(answer, members))
         watch(number)
-    tell(_looks(seen, order))
+    if not order.audience.sees_people:
+        let = sum(told.ground.permitted for told in looks)
+        looks.append(given(wish, order.measure.id, let, policy.consent.version))
+    tell(looks)
     tally = tallying.tally()
     if not order.audience.sees_people:
         tally = protected(order.measure, tally, order.earlier)
     return Report(order, tally, tuple(found), digest.hexdigest(), dict(versions), tuple(sorted(clinics)))
-
-
-def _looks(seen: Sequence[tuple[str, bool]], order: ReportOrder) -> Iterator[Access]:
-    """Yield that these records were read; shown to somebody only where the audience sees people, and consent lets it.
-
-    seen: each client, and whether consent lets them be in it.
-    """
-    purpose = READERS[order.audience.role].purpose
-    who = order.audience.role.value if order.audience.sees_people else ""
-    for subject, is_in in seen:
-        shown = who if is_in else ""
-        action = AuditAction.READ if shown else AuditAction.QUERY
-        yield Access(action, subject, order.now, KINDS, purpose, shown, shown)
-
-
-_WAYS: Final[Mapping[Role, Callable[[Request, Grounds], Pass | Refused]]] = {
-    Role.SUPERVISOR: to_supervisor,
-    Role.QUALITY: to_quality,
-    Role.INSURER: to_insurer,
-}
-
-
-class Wish(NamedTuple):
-    """Who wants to read what: codes of a family of instruments. now: consents count as of it."""
-
-    audience: Audience
-    codes: frozenset[tuple[str, str]]
-    family: Family
-    now: datetime
-
-
-def withheld(record: PersonRecord, wish: Wish, policy: Policy, base: str) -> str:
-    """Return why a person is left out of a report, or "" where nothing speaks against it.
-
-    Consents count as of now, not as of the period: who has revoked one since is left out.
-    The sentence names no Consent.
-    """
-    subject = f"Patient/{record.patient.get('id', '')}"
-    consents = [relied_on(r, base) for r in record.resources if r.get("resourceType") == "Consent"]
-    grounds = Grounds(consents, policy.consent.defaults, wish.now)
-    answer = _WAYS[wish.audience.role](_request(subject, wish, policy), grounds)
-    if not isinstance(answer, Refused):
-        return ""
-    row = answer.decision.row
-    return _WITHHELD.get(row, f"the site's table does not allow it ({row})")
-
-
-def _wish(order: ReportOrder) -> Wish:
-    codes = frozenset(code for code_set in order.measure.code_sets for code in code_set.codes)
-    family = Family.ALLIANCE if order.measure.is_about_alliance else Family.OUTCOME
-    return Wish(order.audience, codes, family, order.now)
-
-
-def _request(subject: str, wish: Wish, policy: Policy) -> Request:
-    """Return what is asked of a person's consent.
-
-    A supervisor is told of single people, by scores. Others are told counts; the suppression lets none of fewer than
-    eleven people leave, so that is how many an aggregate is of.
-    """
-    reader = READERS[wish.audience.role]
-    named = frozenset({wish.audience.name} if wish.audience.name else ())
-    recipient = Recipient(named, named, frozenset({reader.role}))
-    datum = Datum(
-        frozenset({"QuestionnaireResponse", "Observation", "MeasureReport"}),
-        wish.codes,
-        reader.level,
-        wish.family,
-        people=1 if reader.level is DataLevel.SCORE else SMALL + 1,
-    )
-    bars = policy.boundaries.bars(recipient, subject, reader.purpose)
-    action = Action.DISCLOSE if wish.audience.role is Role.INSURER else Action.USE
-    return Request(subject, action, recipient, reader.purpose, datum, bars)
-
-
-def for_reader(record: PersonRecord, audience: Audience) -> PersonRecord:
-    """Return the record without what the client keeps from this reader; quality and insurers are told counts only."""
-    if audience.role is not Role.SUPERVISOR:
-        return record
-    return record._replace(resources=[r for r in record.resources if not is_kept_from(_labels(r), NOT_TO_SUPERVISOR)])
-
-
-def _labels(resource: Mapping[str, Any]) -> set[str]:
-    meta = resource.get("meta")
-    found = meta.get("security") if isinstance(meta, dict) else None
-    return {str(c.get("code")) for c in found if isinstance(c, dict)} if isinstance(found, list) else set()
 
 
 def read_person(
@@ -268,6 +161,12 @@ def read_person(
     if record.adopted:
         person = msgspec.structs.replace(person, odd=(*person.odd, ("subject-elsewhere", record.adopted)))
     return set_right(person, period, cut)
+
+
+def _wish(order: ReportOrder) -> Wish:
+    codes = frozenset(code for code_set in order.measure.code_sets for code in code_set.codes)
+    family = Family.ALLIANCE if order.measure.is_about_alliance else Family.OUTCOME
+    return Wish(order.audience, codes, family, order.now)
 
 
 def _bytes(record: PersonRecord) -> bytes:

@@ -66,9 +66,8 @@ def report_files(report: Report, facts: Mapping[str, Any]) -> dict[str, bytes]:
         "report.html": report_page(order.measure, tally, _told(report, facts)).encode(),
     }
     if order.audience.sees_people:
-        everybody = [member for members in report.members for member in members]
-        named = subject_list(order.measure, tally, reporter, order.cut, everybody)
-        single = (individual(order.measure, m, tally.period, reporter, order.cut) for m in report.members if m)
+        named = subject_list(order.measure, tally, reporter, order.cut, report.shown)
+        single = (individual(order.measure, one, tally.period, reporter, order.cut) for one in report.shown)
         files["subject-list.json"] = orjson.dumps(named, option=_PRETTY)
         files["individual.ndjson"] = b"".join(orjson.dumps(one) + b"\n" for one in single)
     return files

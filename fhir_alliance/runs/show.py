@@ -15,6 +15,7 @@ from fhir_alliance.core.audit import Access, Action, Ground
 from fhir_alliance.core.consent import Datum
 from fhir_alliance.core.course import ClientCourse, Kept, StatedGoal, courses_of, findings_of, is_dated
 from fhir_alliance.core.model import Review, Score
+from fhir_alliance.core.ways_out import Refused, ViewPass
 from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.identifiers import local
 from fhir_alliance.fhir.observation import datum_of
@@ -27,7 +28,7 @@ from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.record import Record, consents_of
 from fhir_alliance.runs.score import Desk
 from fhir_alliance.runs.sync import learn
-from fhir_alliance.runs.viewer import Viewer
+from fhir_alliance.runs.viewer import Viewer, objections_of
 from fhir_alliance.stores.store import Store
 
 _GOALS, _REVIEWS = "goals", "reviews"
@@ -52,24 +53,24 @@ def show(
     patient = next(iter(store.named("Patient", {subject})), None)
     if patient is None and not (record.observations or record.tasks or record.goals(subject)):
         raise _nobody()
-    objections = _objections(record, desk, viewer, store.base)
-    seen = [score for score in record.history if not objections[score.key]]
-    reasons = viewer.objections(Datum.of(()))
-    if reasons and not seen:
-        tell([_shown(viewer, reasons)])
+    answers = _answers(record, desk, viewer, store.base)
+    passes = {key: answer for key, answer in answers.items() if isinstance(answer, ViewPass)}
+    objections = {key: objections_of(answer) for key, answer in answers.items()}
+    whole = viewer.let_see(Datum.of(()))
+    if isinstance(whole, Refused) and not passes:
+        tell([_shown(viewer, [whole])])
+        reasons = objections_of(whole)
         return ClientCourse(subject, "", now, kept=(Kept("everything", reasons),), all_kept=True)
-    tell([_shown(viewer)])  # before anybody sees it
+    tell([_shown(viewer, list(passes.values()) or [whole])])  # before anybody sees it
     course = ClientCourse(subject, name_of(patient or {}), now, kept=tuple(_kept(record.history, objections, desk)))
-    return _filled(course, record, viewer, desk, seen)
+    return _filled(course, record, viewer, desk, passes)
 
 
-def _objections(record: Record, desk: Desk, viewer: Viewer, base: str) -> dict[str, tuple[str, ...]]:
-    """Return, by a score's key, why it may not be seen; each is asked about, for a client may keep a single form."""
+def _answers(record: Record, desk: Desk, viewer: Viewer, base: str) -> dict[str, ViewPass | Refused]:
+    """Return, by a score's key, what lets it be seen or not: each is asked about, a client may keep a single form."""
     data = {name: datum_of(instrument) for name, instrument in desk.instruments.items()}
     return {
-        score.key: viewer.objections(
-            datum_of_stored(record.observations[score.key], score, data[score.instrument], base)
-        )
+        score.key: viewer.let_see(datum_of_stored(record.observations[score.key], score, data[score.instrument], base))
         for score in record.history
     }
 
@@ -84,10 +85,14 @@ def _kept(history: Sequence[Score], objections: Mapping[str, tuple[str, ...]], d
         yield Kept(f"{desk.instruments[name].title}{part}", tuple(reasons))
 
 
-def _shown(viewer: Viewer, reasons: tuple[str, ...] = ()) -> Access:
-    """Return the access that the trail keeps: of somebody at the terminal, under this program's account."""
-    consents = tuple(consent.reference for consent in viewer.consents)
-    ground = Ground(not reasons, consents, viewer.policy.version, reasons)
+def _shown(viewer: Viewer, answers: Sequence[ViewPass | Refused]) -> Access:
+    """Return the access that the trail keeps: of somebody at the terminal, under this program's account.
+
+    answers: those that let something be seen, or the one that lets nothing be.
+    """
+    consents = tuple(dict.fromkeys(name for answer in answers for name in answer.decision.consents))
+    reasons = tuple(dict.fromkeys(reason for answer in answers for reason in answer.decision.reasons))
+    ground = Ground(answers[0].decision.permitted, consents, viewer.policy.version, reasons)
     return Access(
         Action.READ, viewer.subject, viewer.now, ("Observation", "Task", "Goal"), viewer.policy.purpose, ground=ground
     )
@@ -97,8 +102,11 @@ def _nobody() -> StopRun:
     return StopRun("FA140", "the store has no such client.", "Name a Patient by its id, as in: show client-01")
 
 
-def _filled(shown: ClientCourse, record: Record, viewer: Viewer, desk: Desk, seen: Sequence[Score]) -> ClientCourse:
-    """Return the course with all that may be seen, and with what is kept besides scores."""
+def _filled(
+    shown: ClientCourse, record: Record, viewer: Viewer, desk: Desk, passes: Mapping[str, ViewPass]
+) -> ClientCourse:
+    """Return the course with all that may be seen, and with what is kept besides scores. passes: by a score's key."""
+    seen = [score for score in record.history if score.key in passes]
     modes = {key: mode_of(encounter) for key, encounter in record.sessions().items()}
     goals, why_no_goals = _goals(record, viewer)
     reviews, why_no_reviews = _reviews(record, viewer, _open_to_findings(record, desk, seen) if shown.kept else None)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import pytest
 from click.testing import Result
 
 from fhir_alliance.config import AuditSection
@@ -150,3 +151,33 @@ def test_a_supervisors_report_is_in_the_accounting(run: Run, clinic: Clinic) -> 
         told = run("audit", "disclosures", "--store", folder, "--patient", "Patient/p1", "--json")
         shown = [d["role"] for d in json.loads(told.stdout)["disclosures"]]
         assert shown == (["supervisor"] if audience == "supervisor" else [])
+
+
+def test_counts_that_went_to_a_reader_are_kept(run: Run, clinic: Clinic) -> None:
+    """That an insurer or the quality team was given counts stands in the trail, once, and of no single client."""
+    folder = clinic()
+    run("sync", "--store", folder)
+    for audience in ("quality", "insurer:Sickness Fund"):
+        done = run(
+            "report", "run", "outcome-by-mode", "--store", folder, "--period", "2026", "--as", audience, "--out", "out"
+        )
+        assert done.exit_code == 0, done.stderr
+        [given] = [e for e in events(folder) if e["type"]["code"] == "110106"][-1:]
+        assert {entity["type"]["code"] for entity in given["entity"]} == {"2", "Consent"}
+        assert given["agent"][1]["who"] == {"display": audience.replace(":", ": ")}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("caseload", "--on", "2026-04-20"), ("accreditation", "--period", "2026"), ("assessments", "--period", "2026")],
+)
+def test_whatever_shows_people_to_a_supervisor_is_in_the_accounting(
+    run: Run, clinic: Clinic, words: tuple[str, ...]
+) -> None:
+    """The caseload, an accreditor's evidence and the list of assessments are looks that a client is told of."""
+    folder = clinic()
+    run("sync", "--store", folder)
+    done = run("report", *words, "--store", folder, "--out", "out")
+    assert done.exit_code == 0, done.stderr
+    told = run("audit", "disclosures", "--store", folder, "--patient", "Patient/p1", "--json")
+    assert [d["role"] for d in json.loads(told.stdout)["disclosures"]] == ["supervisor"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -15,29 +15,31 @@ from fhir_alliance.core import ways_out
 from fhir_alliance.core.consent import ConsentRecord, Provision
 from fhir_alliance.core.consent_request import Action, DataLevel, Datum, Recipient, Request, Role
 from fhir_alliance.core.consent_rules import Actor
+from fhir_alliance.core.measures.calendar import Days
+from fhir_alliance.core.measures.evaluation import Member
+from fhir_alliance.core.measures.people import Person
+from fhir_alliance.core.measures.supervision import assessments, case_row, chain
+from fhir_alliance.core.measures.tallying import Tallying
+from fhir_alliance.core.measures.therapists import Caseloads
 from fhir_alliance.core.model import Code, Family
+from fhir_alliance.core.rules.chart import Rulebook
 from fhir_alliance.core.ways_out import (
-    HOLDS_FOR,
     Grounds,
     Refused,
-    is_old,
-    minimum,
-    still_holds,
-    to_document,
+    to_clinic,
     to_insurer,
-    to_message,
     to_quality,
-    to_research,
     to_somebody,
     to_supervisor,
-    to_treating,
 )
+from fhir_alliance.fhir.measure_report import Shown, individual
 from fhir_alliance.runs.consent_files import load_table
-from fhir_alliance.testing import make_score
+from fhir_alliance.runs.measures import load_measures
 
 PACKAGE = Path(ways_out.__file__).parents[1]
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 TABLE = load_table()
+MEASURE = load_measures()["outcome-by-mode"]
 DATUM = Datum.of([Code("http://loinc.org", "44249-1")])
 COUNTS = msgspec.structs.replace(DATUM, level=DataLevel.AGGREGATE, people=40)
 ALLIANCE = Datum.of([], family=Family.ALLIANCE)
@@ -64,14 +66,12 @@ INSURER = Provision(
 )
 RESEARCH = Provision("permit", purposes=frozenset({"HRESCH"}))
 WAYS: list[tuple[Callable[..., Any], Request, tuple[ConsentRecord, ...]]] = [
-    (to_treating, request("Practitioner/tom", Role.TREATING, "TREAT"), ()),
+    (to_clinic, request("Organization/clinic", Role.CUSTODIAN, "TREAT"), ()),
     (to_supervisor, request("Practitioner/lea", Role.SUPERVISING, "TRAIN"), ()),
     (to_quality, request("Practitioner/ida", Role.QUALITY, "HQUALIMP", COUNTS), ()),
     (to_insurer, request("Organization/i", Role.PAYER, "HPAYMT"), (consent(INSURER),)),
-    (to_research, request("Organization/u", Role.RESEARCH, "HRESCH"), (consent(RESEARCH),)),
+    (to_somebody, request("Organization/u", Role.RESEARCH, "HRESCH"), (consent(RESEARCH),)),
     (to_somebody, request("Practitioner/tom", Role.TREATING, "TREAT"), ()),
-    (to_message, request("Practitioner/tom", Role.TREATING, "TREAT"), ()),
-    (to_document, request("Practitioner/tom", Role.TREATING, "TREAT"), ()),
 ]
 
 
@@ -91,12 +91,11 @@ def test_a_way_out_opens_by_consent_and_shuts_by_a_denial(way: Any) -> None:
 @pytest.mark.parametrize(
     ("ask", "wanted"),
     [
-        (to_treating, request("Practitioner/max", Role.FAMILY, "TREAT")),
+        (to_clinic, request("Practitioner/max", Role.FAMILY, "TREAT")),
         (to_supervisor, request("Practitioner/tom", Role.TREATING, "TREAT")),
         (to_quality, request("Practitioner/ida", Role.QUALITY, "HQUALIMP")),
         (to_quality, request("Practitioner/tom", Role.TREATING, "TREAT", COUNTS)),
         (to_insurer, request("Practitioner/tom", Role.TREATING, "TREAT")),
-        (to_research, request("Practitioner/tom", Role.TREATING, "TREAT")),
         (to_somebody, request("Practitioner/tom", Role.TREATING, "TREAT", DATUM.at(DataLevel.ITEM))),
     ],
 )
@@ -114,88 +113,149 @@ def test_alliance_data_get_no_pass_to_an_insurer() -> None:
     assert isinstance(found, Refused)
 
 
-def test_a_pass_holds_while_nothing_changes() -> None:
-    """Within five minutes and with the same versions of the consents, a pass is what it was."""
-    wanted, own = WAYS[3][1], consent(INSURER)
-    old = to_insurer(wanted, grounds(own))
-    assert not isinstance(old, Refused)
-    assert still_holds(old, grounds(own, now=NOW + HOLDS_FOR)) is old
-    assert not is_old(old, NOW + HOLDS_FOR)
-
-
-def test_a_pass_is_decided_again_when_it_is_old_or_a_consent_has_changed() -> None:
-    """After five minutes, or with another version of a consent, a pass is decided anew, for better or worse."""
-    wanted, own = WAYS[3][1], consent(INSURER)
-    old = to_insurer(wanted, grounds(own))
-    assert not isinstance(old, Refused)
-    later = NOW + HOLDS_FOR + timedelta(seconds=1)
-    assert is_old(old, later)
-    anew = still_holds(old, grounds(own, now=later))
-    assert not isinstance(anew, Refused)
-    assert anew.at == later
-    assert isinstance(still_holds(old, grounds(consent(Provision("deny"), 2))), Refused)
-    assert isinstance(still_holds(old, grounds()), Refused)
-    assert isinstance(still_holds(old, grounds(own, now=NOW + timedelta(days=10))), Refused)
-
-
-def test_the_minimum_of_a_score_holds_no_more_than_it_must() -> None:
-    """What leaves care of a score is what, when and how much: no encounter, no language, nobody's name."""
-    score = make_score(7, 1)
-    assert minimum(score) == ways_out.Minimum(score.instrument, score.scale, score.when, 7, score.band)
-    assert ways_out.Minimum.__struct_fields__ == ("instrument", "scale", "when", "value", "band")
+def test_a_pass_lets_nobody_else_out() -> None:
+    """A pass made for one client is refused with another's data, by itself and by every writer that asks for one."""
+    found = to_supervisor(WAYS[1][1], grounds())
+    assert not isinstance(found, Refused)
+    found.demand("Patient/anna")
+    other = Member("Patient/ben", "rate", {}, {})
+    ben = Person("Patient/ben", None)
+    period = Days(NOW.date(), NOW.date())
+    for bypass in (
+        lambda: found.demand("Patient/ben"),
+        lambda: Tallying(MEASURE, period).add(found, [other], [], []),
+        lambda: Caseloads().add(found, "Practitioner/tom", other),
+        lambda: individual(MEASURE, Shown(found, [other]), (NOW.date(), NOW.date()), "", NOW.date()),
+        lambda: case_row(found, ben, Rulebook({}, {}), NOW.date(), 28),
+        lambda: chain(found, ben, Rulebook({}, {}), period),
+        lambda: assessments(found, ben, Rulebook({}, {}), period),
+    ):
+        with pytest.raises(ValueError, match="another's"):
+            bypass()
 
 
 # ------------------------------------------------------------------ the code is walked
 
-PASSES = {
-    "Cleared", "ItemsPass", "ViewPass", "QualityPass", "InsurerPass", "ResearchPass", "DisclosurePass",
-    "CommunicationPass", "DocumentPass",
+PASSES = {"Cleared", "ItemsPass", "Pass", "ReportPass", "ViewPass", "QualityPass", "InsurerPass", "DisclosurePass"}
+# Nouns that nobody gets without a pass, and the one module that makes each of them.
+HOLDERS = {
+    "Given": "runs/disclosure.py",  # scores that go to somebody
+    "Shown": "runs/report.py",  # one person's place in a measure
+    "Tally": "core/measures/tallying.py",  # counts
+    "Caseload": "core/measures/therapists.py",
+    "CaseRow": "core/measures/supervision.py",
+    "Link": "core/measures/supervision.py",
+    "Assessment": "core/measures/supervision.py",
+    "Sheet": "fhir/score_sheet.py",  # read from Observations, which a Cleared form gave
+}
+# Resources that carry a client's data out of the forms; whoever builds one asks for a pass, or for what holds one.
+GUARDED = {
+    "Observation", "Communication", "DocumentReference", "DiagnosticReport", "RiskAssessment", "Bundle",
+    "MeasureReport", "List",
 }  # fmt: skip
-# Resources that carry a client's data out of the forms; whoever builds one takes a pass.
-GUARDED = {"Observation", "Communication", "DocumentReference", "DiagnosticReport", "RiskAssessment", "Bundle"}
 # What builds one without a pass, and why it may.
 EXEMPT = {
     "fhir/safety_task.py": "safety comes before consent: an answer about safety is always seen by a clinician",
     "fhir/finding.py": "made of scores that a Cleared form gave",
-    "fhir/score_document.py": "holds Observations that are let out already: another way to deliver them, nothing more",
 }
 
 
-def built(source: str) -> Iterator[tuple[str, str]]:
-    """Yield each function or class at the top of a module that builds a guarded resource, and its whole text."""
-    for node in ast.parse(source).body:
-        text = ast.unparse(node)
-        for kind in GUARDED:
-            if f"'resourceType': '{kind}'" in text or f'"resourceType":"{kind}"' in text:
-                yield getattr(node, "name", "module"), text
+def bare_writers(source: str) -> list[str]:
+    """Return the public functions and the classes of a module that build a guarded resource and ask for no pass.
+
+    What a private function builds, its callers in the module build.
+    """
+    nodes = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    building = {name for name, node in nodes.items() if builds(ast.unparse(node))}
+    while True:
+        callers = {name for name, node in nodes.items() if names_in(node) & {b for b in building if b[0] == "_"}}
+        if callers <= building:
+            break
+        building |= callers
+    called = {name for node in nodes.values() for name in names_in(node) if name != node.name}
+    outer = {name for name in building if name[0] != "_" or name not in called}
+    return sorted(name for name in outer if not asked_for(nodes[name]) & (PASSES | set(HOLDERS)))
+
+
+def builds(text: str) -> bool:
+    """Return whether code writes one of the guarded resources down."""
+    return any(f"'resourceType': '{kind}'" in text or f'"resourceType":"{kind}"' in text for kind in GUARDED)
+
+
+def names_in(node: ast.AST) -> set[str]:
+    """Return every name in a piece of code."""
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+
+
+def asked_for(node: ast.FunctionDef | ast.ClassDef) -> set[str]:
+    """Return the types that a function, or any method of a class, takes."""
+    functions = [part for part in ast.walk(node) if isinstance(part, ast.FunctionDef)]
+    return {name for function in functions for name in names_in(function.args)}
+
+
+def modules() -> Iterator[tuple[str, str]]:
+    """Yield every module of the package with its text."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield path.relative_to(PACKAGE).as_posix(), path.read_text(encoding="utf-8")
 
 
 def test_every_writer_takes_a_pass() -> None:
-    """No module builds a resource with a client's data in it unless it asks for what the gate alone gives."""
+    """No function builds a resource with a client's data in it unless its own parameters are what the gate gives."""
     bare = [
-        f"{path.relative_to(PACKAGE).as_posix()}: {name}"
-        for path in sorted(PACKAGE.rglob("*.py"))
-        if path.relative_to(PACKAGE).as_posix() not in EXEMPT and path.parent.name != "stores"  # which only send
-        for source in [path.read_text(encoding="utf-8")]
-        for name, _ in built(source)
-        if not PASSES & {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+        f"{name}: {writer}"
+        for name, source in modules()
+        if name not in EXEMPT and not name.startswith("stores/")  # which only send
+        for writer in bare_writers(source)
     ]
     assert bare == []
 
 
-def test_the_walk_bites() -> None:
-    """A planted writer is found, whichever way it writes JSON."""
-    assert list(built("def f(x):\n    return {'resourceType': 'DocumentReference', 'subject': x}"))
-    assert list(built('class A:\n    start = b\'{"resourceType":"Observation"\''))
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "def f(x: str):\n    return {'resourceType': 'DocumentReference', 'subject': x}",
+        'class f:\n    start = b\'{"resourceType":"Observation"\'',
+        "def f(x: str):\n    return _made(x)\ndef _made(x):\n    return {'resourceType': 'MeasureReport'}",
+        "def f(x: str):\n    y: ViewPass\n    return {'resourceType': 'List', 'subject': x}",
+    ],
+    ids=["plain", "bytes", "by a private function", "a pass that nobody has to give"],
+)
+def test_the_walk_bites(planted: str) -> None:
+    """A planted writer is found, whichever way it writes."""
+    assert bare_writers(planted) == ["f"]
+    assert bare_writers(planted.replace("x: str", "x: ViewPass")) == ([] if "x: str" in planted else ["f"])
+
+
+def made(names: Collection[str]) -> set[tuple[str, str]]:
+    """Return which of these are made in which modules."""
+    return {
+        (called, name)
+        for name, source in modules()
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+        and (called := getattr(node.func, "id", getattr(node.func, "attr", ""))) in names
+        and name != "fhir/formula_symbols.py"  # its Tally counts symbols
+    }
 
 
 def test_only_the_ways_out_make_passes() -> None:
     """A pass is made in core/ways_out.py and nowhere else, so no code can skip the decision."""
-    makers = {
-        path.name
-        for path in sorted(PACKAGE.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-        and getattr(node.func, "id", getattr(node.func, "attr", "")) in PASSES - {"Cleared"}
-    }
-    assert makers == {"ways_out.py"}
+    assert {module for _, module in made(PASSES - {"Cleared", "ReportPass"})} == {"core/ways_out.py"}
+    assert made({"Cleared"}) == {("Cleared", "core/consent.py")}
+
+
+def test_what_holds_a_pass_is_made_in_one_place() -> None:
+    """Each noun that stands for a pass in a writer's parameters is made in the one module that asks for the pass."""
+    assert made(HOLDERS) - {("Tally", "fhir/formula_arithmetic.py")} == set(HOLDERS.items())
+
+
+def test_every_kind_of_pass_is_asked_for() -> None:
+    """No pass is there for its own sake: some function or noun of the program takes each of them."""
+    taken = set[str]()
+    for name, source in modules():
+        for node in ast.walk(ast.parse(source)) if name != "core/ways_out.py" else ():
+            taken |= names_in(node.args) if isinstance(node, ast.FunctionDef) else set()
+            taken |= names_in(node.annotation) if isinstance(node, ast.AnnAssign) else set()
+    if "ReportPass" in taken:
+        taken |= {kind.__name__ for kind in get_args(ways_out.ReportPass)}
+    assert taken >= PASSES - {"Pass"}

@@ -100,6 +100,46 @@ def test_the_decision_is_an_entity() -> None:
     assert "reference" not in default["what"]
 
 
+def rules(event: dict[str, Any], action: Action) -> list[bool]:
+    """Return what IHE's profile of an action asks for (BALP 1.1.5, Disclose and Patient*), rule by rule."""
+    kinds = [entity["type"]["code"] for entity in event["entity"]]
+    parts = agents(event)
+    common = [
+        "modifierExtension" not in event,
+        kinds.count("1") == (1 if "Patient" in event["meta"]["profile"][0] or action is Action.DISCLOSE else 0),
+        all("who" in parts[code] and "network" in parts[code] for code in ("110153", "110152")),
+    ]
+    if action is Action.DISCLOSE:
+        return [*common, event["action"] == "R", len(kinds) >= 2, "disclose" in {s["code"] for s in event["subtype"]}]
+    data = [entity for entity in event["entity"] if entity["type"]["code"] == "2"]
+    return [*common, event["outcome"] == "0", len(data) == 1, ("what" in data[0]) == (action is not Action.QUERY)]
+
+
+@given(
+    st.sampled_from(list(Action)), st.sampled_from(["Patient/anna", ""]),
+    st.sampled_from([(), ("Observation/1",), ("Observation/1", "Task/2")]),
+    st.builds(Ground, st.booleans(), st.sampled_from([(), ("Consent/a",)]), st.sampled_from(["", "1"])),
+)  # fmt: skip
+def test_a_profile_is_claimed_where_all_its_rules_are_kept(
+    action: Action, subject: str, what: tuple[str, ...], ground: Ground
+) -> None:
+    """Whatever is told, an event that names a profile of IHE's keeps each of its rules; the plain cases name one."""
+    told = json.loads(audit_event(Access(action, subject, NOW, what, recipient="Organization/p", ground=ground), SCENE))
+    if "profile" in told["meta"]:
+        assert all(rules(told, action))
+    else:
+        assert not (subject and what and ground.permitted)
+
+
+def test_a_search_that_consent_then_shuts_was_done() -> None:
+    """A search is told as done and its decision as a denial, and both come back; nobody was shown anything."""
+    told = event(Action.QUERY, recipient="", ground=Ground(False, ("Consent/c",), "1", ("Consent/c forbids it.",)))
+    assert told["outcome"] == "0"
+    read = read_access(told)
+    assert read is not None
+    assert (read.ground.permitted, read.ground.consents) == (False, ("Consent/c",))
+
+
 TEXT = st.text(st.characters(codec="utf-8", categories=["L", "N", "P"]), max_size=8)
 NAMES = st.sampled_from(["Observation/1", f"Observation/{KEY}", f"Task/{KEY}", "Goal/g", "DocumentReference/d"])
 GROUNDS = st.builds(

@@ -18,6 +18,7 @@ from fhir_alliance.core.rules.alliance import CHART, DROP
 from fhir_alliance.core.rules.change import DETERIORATION
 from fhir_alliance.core.rules.chart import Chart, Rulebook, Session
 from fhir_alliance.core.rules.course import NOT_ON_TRACK
+from fhir_alliance.core.ways_out import ViewPass
 
 _OFF_TRACK: Final = frozenset({NOT_ON_TRACK, DETERIORATION, DROP, CHART})
 _LIVE: Final = frozenset({"accepted", "active", "on-hold"})
@@ -71,8 +72,12 @@ class Assessment(msgspec.Struct, frozen=True):
     review: str
 
 
-def case_row(person: Person, book: Rulebook, day: date, missing_days: int) -> CaseRow:
-    """Return the client's row as of a day. missing_days: in care, and no form for so many, counts as missing."""
+def case_row(passed: ViewPass, person: Person, book: Rulebook, day: date, missing_days: int) -> CaseRow:
+    """Return the client's row as of a day. missing_days: in care, and no form for so many, counts as missing.
+
+    passed: what lets a supervisor see it, here and below; raises ValueError where it is another client's.
+    """
+    passed.demand(person.reference)
     standing = [review for review in person.reviews if review.status is ReviewStatus.OPEN]
     late = [r.due.date() for r in standing if r.kind is ReviewKind.GOAL and r.due.date() < day]
     forms = [score.when.date() for score in person.scores if not score.withdrawn and score.when.date() <= day]
@@ -93,13 +98,19 @@ def case_row(person: Person, book: Rulebook, day: date, missing_days: int) -> Ca
     )
 
 
+def withheld_row(person: Person) -> CaseRow:
+    """Return the row of a client whom consent keeps from the supervisor: only what stands for safety."""
+    return CaseRow(person.reference, person.therapist, unreviewed_safety=unreviewed_safety(person), is_withheld=True)
+
+
 def unreviewed_safety(person: Person) -> int:
     """Return how many of the person's safety reviews nobody has completed."""
     return sum(r.kind is ReviewKind.SAFETY and r.status is ReviewStatus.OPEN for r in person.reviews)
 
 
-def chain(person: Person, book: Rulebook, period: Days) -> tuple[Link, ...]:
+def chain(passed: ViewPass, person: Person, book: Rulebook, period: Days) -> tuple[Link, ...]:
     """Return the chains of the period: each score with the reviews that rest on it, or with none."""
+    passed.demand(person.reference)
     by_score: dict[str, list[Review]] = {}
     for review in person.reviews:
         for evidence in review.evidence:
@@ -121,8 +132,9 @@ def has_standing_goal(person: Person) -> bool:
     return any(goal.status in _LIVE for goal in person.of(Kind.GOAL))
 
 
-def assessments(person: Person, book: Rulebook, period: Days) -> tuple[Assessment, ...]:
+def assessments(passed: ViewPass, person: Person, book: Rulebook, period: Days) -> tuple[Assessment, ...]:
     """Return the outcome assessments of the period, each instrument once a day, the last score of it."""
+    passed.demand(person.reference)
     found: dict[tuple[date, str], Assessment] = {}
     for score in _totals(person, book, period):
         if isinstance(score.value, NoValue):

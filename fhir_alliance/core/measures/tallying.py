@@ -10,10 +10,11 @@ from fhir_alliance.core.measures.calendar import Days
 from fhir_alliance.core.measures.definition import Group, Measure, Population
 from fhir_alliance.core.measures.evaluation import Member
 from fhir_alliance.core.model import Count, Missing, Part, Tally
+from fhir_alliance.core.ways_out import ReportPass
 
 
 class Tallying:
-    """Counts people as they come; who they are is forgotten at once."""
+    """Counts people as they come, none without a pass; who they are is forgotten at once."""
 
     def __init__(self, measure: Measure, period: Days) -> None:
         self._measure, self._period = measure, period
@@ -22,15 +23,19 @@ class Tallying:
         self._withheld: Counter[str] = Counter()
         self._odd: Counter[str] = Counter()
 
-    def add(self, members: Iterable[Member], strata: Iterable[str], odd: Iterable[tuple[str, int]]) -> None:
+    def add(
+        self, passed: ReportPass, members: Iterable[Member], strata: Iterable[str], odd: Iterable[tuple[str, int]]
+    ) -> None:
         """Count one person's place in all groups.
 
+        passed: what lets this person be counted; raises ValueError where it is another's.
         strata: what the person belongs to in every measure (language:de).  odd: what was wrong in the record.
         """
         self._people += 1
         self._odd.update(dict(odd))
         common = tuple(strata)
         for member in members:
+            passed.demand(member.subject)
             self._odd["date-too-coarse"] += member.unclear
             own = (f"measure:{stratum}" for stratum in member.strata)
             for stratum in ("", *own, *common) if member.counts.get(Population.INITIAL) else ("",):

@@ -7,12 +7,16 @@ league table: Goldstein & Spiegelhalter 1996, J R Stat Soc A 159(3):385-443.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
 import msgspec
 
+from fhir_alliance.core.measures.definition import Population
+from fhir_alliance.core.measures.evaluation import Member
+from fhir_alliance.core.ways_out import ViewPass
 from fhir_alliance.errors import StopRun
 
 FEWEST_CLIENTS: Final = 11  # as in every count that is shown: none of 1 to 10
@@ -46,6 +50,26 @@ class Estimates(msgspec.Struct, frozen=True):
     overall: Decimal
     told: tuple[Estimate, ...]
     refused: int
+
+
+class Caseloads:
+    """Counts each therapist's clients as they come, none without a pass; who they are is forgotten at once."""
+
+    def __init__(self) -> None:
+        self._eligible, self._reached = Counter[str](), Counter[str]()
+
+    def add(self, passed: ViewPass, therapist: str, member: Member) -> None:
+        """Count a client who is left in the denominator; raises ValueError where the pass is another's."""
+        passed.demand(member.subject)
+        counts = member.counts
+        out = counts.get(Population.EXCLUSION, 0) + counts.get(Population.EXCEPTION, 0)
+        if therapist and counts.get(Population.DENOMINATOR, 0) > out:
+            self._eligible[therapist] += 1
+            self._reached[therapist] += counts.get(Population.NUMERATOR, 0) > 0
+
+    def by_therapist(self) -> dict[str, Caseload]:
+        """Return what was counted, by the therapist's reference."""
+        return {name: Caseload(clients, self._reached[name]) for name, clients in self._eligible.items()}
 
 
 def estimates(caseloads: Mapping[str, Caseload]) -> Estimates:

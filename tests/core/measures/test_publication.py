@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import highspy
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fhir_alliance.core.consent_request import Action, DataLevel, Datum, Recipient, Request, Role
 from fhir_alliance.core.measures.calendar import Days
 from fhir_alliance.core.measures.definition import Measure, Population
 from fhir_alliance.core.measures.evaluation import Member
 from fhir_alliance.core.measures.publication import Earlier, Key, protected
 from fhir_alliance.core.measures.tallying import Tallying
 from fhir_alliance.core.model import Missing, Tally
+from fhir_alliance.core.ways_out import Grounds, QualityPass, to_quality
 from fhir_alliance.errors import StopRun
+from fhir_alliance.runs.consent_files import load_table
 from fhir_alliance.runs.measures import load_measures
 
 MEASURE = load_measures()["outcome-by-mode"]
 PERIOD = Days(date(2026, 1, 1), date(2026, 12, 31))
 INITIAL, DENOMINATOR, NUMERATOR = Population.INITIAL, Population.DENOMINATOR, Population.NUMERATOR
+COUNTS = msgspec.structs.replace(Datum.of(()), level=DataLevel.AGGREGATE, people=40)
+ASKED = Request("Patient/p1", Action.USE, Recipient(roles=frozenset({Role.QUALITY})), "HQUALIMP", COUNTS)
+PASSED = to_quality(ASKED, Grounds((), load_table(), datetime(2026, 3, 2, tzinfo=UTC)))
+assert isinstance(PASSED, QualityPass)
 
 
 def tally_of(cells: dict[tuple[str, str], tuple[int, int]], others: int = 0, measure: Measure = MEASURE) -> Tally:
@@ -29,9 +37,11 @@ def tally_of(cells: dict[tuple[str, str], tuple[int, int]], others: int = 0, mea
     for (language, gender), (people, reached) in cells.items():
         for number in range(people):
             counts = {INITIAL: 1, DENOMINATOR: 1, NUMERATOR: int(number < reached)}
-            tallying.add([Member("", "rate", counts, {})], [f"language:{language}", f"gender:{gender}"], [])
+            tallying.add(
+                PASSED, [Member("Patient/p1", "rate", counts, {})], [f"language:{language}", f"gender:{gender}"], []
+            )
     for _ in range(others):
-        tallying.add([Member("", "rate", {INITIAL: 0, DENOMINATOR: 0, NUMERATOR: 0}, {})], [], [])
+        tallying.add(PASSED, [Member("Patient/p1", "rate", {INITIAL: 0, DENOMINATOR: 0, NUMERATOR: 0}, {})], [], [])
     return tallying.tally()
 
 
@@ -101,7 +111,12 @@ def test_few_who_are_left_out_are_masked() -> None:
     for _ in range(3):
         tallying.withhold("a Consent forbids it")
     for _ in range(40):
-        tallying.add([Member("", "rate", {INITIAL: 1, DENOMINATOR: 1, NUMERATOR: 1}, {})], [], [("future-score", 1)])
+        tallying.add(
+            PASSED,
+            [Member("Patient/p1", "rate", {INITIAL: 1, DENOMINATOR: 1, NUMERATOR: 1}, {})],
+            [],
+            [("future-score", 1)],
+        )
     shown = protected(MEASURE, tallying.tally())
     assert shown.withheld == {"a Consent forbids it": Missing.MASKED}
     whole = shown.parts[0].counts["initial-population"]

@@ -1,0 +1,138 @@
+"""Who reads a report, and what consent lets them have of each person: the pass that its writers ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from fhir_alliance.core.audit import Access, Ground
+from fhir_alliance.core.audit import Action as AuditAction
+from fhir_alliance.core.consent_request import Action, DataLevel, Datum, Recipient, Request
+from fhir_alliance.core.consent_request import Role as ConsentRole
+from fhir_alliance.core.labels import NOT_TO_SUPERVISOR, is_kept_from
+from fhir_alliance.core.measures.audience import Audience, Role
+from fhir_alliance.core.model import Family
+from fhir_alliance.core.suppression import SMALL
+from fhir_alliance.core.ways_out import Grounds, Refused, ReportPass, to_insurer, to_quality, to_supervisor
+from fhir_alliance.fhir.person import KINDS
+from fhir_alliance.runs.policy import Policy
+from fhir_alliance.runs.record import relied_on
+from fhir_alliance.stores.store import PersonRecord
+
+
+class Reader(NamedTuple):
+    """What a reader is to the clients, what for (HL7 v3-ActReason), and how closely."""
+
+    role: ConsentRole
+    purpose: str
+    level: DataLevel
+
+
+_WITHHELD: Final = {
+    "consent": "a Consent forbids it, or cannot be evaluated",
+    "stop": "the site's list or a rule that no Consent lifts forbids it",
+}
+READERS: Final = {
+    Role.SUPERVISOR: Reader(ConsentRole.SUPERVISING, "TREAT", DataLevel.SCORE),
+    Role.QUALITY: Reader(ConsentRole.QUALITY, "HQUALIMP", DataLevel.AGGREGATE),
+    Role.INSURER: Reader(ConsentRole.PAYER, "HPAYMT", DataLevel.AGGREGATE),
+}
+
+
+_WAYS: Final[Mapping[Role, Callable[[Request, Grounds], ReportPass | Refused]]] = {
+    Role.SUPERVISOR: to_supervisor,
+    Role.QUALITY: to_quality,
+    Role.INSURER: to_insurer,
+}
+
+
+class Wish(NamedTuple):
+    """Who wants to read what: codes of a family of instruments. now: consents count as of it."""
+
+    audience: Audience
+    codes: frozenset[tuple[str, str]]
+    family: Family
+    now: datetime
+
+
+def let_in(record: PersonRecord, wish: Wish, policy: Policy, base: str) -> ReportPass | Refused:
+    """Return what lets a person into a report, or why they are left out.
+
+    Consents count as of now, not as of the period: who has revoked one since is left out.
+    """
+    consents = [relied_on(r, base) for r in record.resources if r.get("resourceType") == "Consent"]
+    grounds = Grounds(consents, policy.consent.defaults, wish.now)
+    return _WAYS[wish.audience.role](_request(_subject(record), wish, policy), grounds)
+
+
+def why_not(answer: Refused) -> str:
+    """Return why a person is left out, as a report says it: the sentence names no Consent."""
+    row = answer.decision.row
+    return _WITHHELD.get(row, f"the site's table does not allow it ({row})")
+
+
+def look(record: PersonRecord, wish: Wish, answer: ReportPass | Refused) -> Access:
+    """Return that a person's record was read, with the decision about it.
+
+    Shown to somebody only where the audience sees people, and consent lets it; what was refused was read by this
+    program alone, to count who is left out.
+    """
+    purpose, decision = READERS[wish.audience.role].purpose, answer.decision
+    is_shown = wish.audience.sees_people and decision.permitted
+    who = wish.audience.role.value if is_shown else ""
+    action = AuditAction.READ if is_shown else AuditAction.QUERY
+    ground = Ground(decision.permitted, decision.consents, decision.table, decision.reasons)
+    return Access(action, _subject(record), wish.now, KINDS, purpose, who, who, ground)
+
+
+def given(wish: Wish, measure: str, people: int, table: str) -> Access:
+    """Return that counts of a measure went to a reader who sees no people: it concerns no single client.
+
+    people: of how many whom consent lets in.  table: version of the default table.
+    """
+    who = f"{wish.audience.role.value}: {wish.audience.name}" if wish.audience.name else wish.audience.role.value
+    reasons = (f"Counts of {people if people > SMALL else f'at most {SMALL}'} people whose consent allows it.",)
+    ground = Ground(True, (), table, reasons)
+    return Access(
+        AuditAction.DISCLOSE, "", wish.now, (f"MeasureReport/{measure}",), READERS[wish.audience.role].purpose,
+        who, wish.audience.role.value, ground,
+    )  # fmt: skip
+
+
+def _subject(record: PersonRecord) -> str:
+    return f"Patient/{record.patient.get('id', '')}"
+
+
+def _request(subject: str, wish: Wish, policy: Policy) -> Request:
+    """Return what is asked of a person's consent.
+
+    A supervisor is told of single people, by scores. Others are told counts; the suppression lets none of fewer than
+    eleven people leave, so that is how many an aggregate is of.
+    """
+    reader = READERS[wish.audience.role]
+    named = frozenset({wish.audience.name} if wish.audience.name else ())
+    recipient = Recipient(named, named, frozenset({reader.role}))
+    datum = Datum(
+        frozenset({"QuestionnaireResponse", "Observation", "MeasureReport"}),
+        wish.codes,
+        reader.level,
+        wish.family,
+        people=1 if reader.level is DataLevel.SCORE else SMALL + 1,
+    )
+    bars = policy.boundaries.bars(recipient, subject, reader.purpose)
+    action = Action.DISCLOSE if wish.audience.role is Role.INSURER else Action.USE
+    return Request(subject, action, recipient, reader.purpose, datum, bars)
+
+
+def for_reader(record: PersonRecord, audience: Audience) -> PersonRecord:
+    """Return the record without what the client keeps from this reader; quality and insurers are told counts only."""
+    if audience.role is not Role.SUPERVISOR:
+        return record
+    return record._replace(resources=[r for r in record.resources if not is_kept_from(_labels(r), NOT_TO_SUPERVISOR)])
+
+
+def _labels(resource: Mapping[str, Any]) -> set[str]:
+    meta = resource.get("meta")
+    found = meta.get("security") if isinstance(meta, dict) else None
+    return {str(c.get("code")) for c in found if isinstance(c, dict)} if isinstance(found, list) else set()
