@@ -11,13 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from fhir_alliance.core.measures.definition import Measure, Population
-from fhir_alliance.core.measures.evaluation import Member
+from fhir_alliance.core.measures.evaluation import Member, Shown
 from fhir_alliance.core.measures.tallying import rate
 from fhir_alliance.core.model import Count, Missing, Part, Tally
-from fhir_alliance.core.ways_out import ViewPass
 from fhir_alliance.fhir import identifiers as ids
 
 _POPULATION: Final = "http://terminology.hl7.org/CodeSystem/measure-population"
@@ -34,19 +33,6 @@ def measure_url(measure: Measure) -> str:
 def derived_id(*parts: str) -> str:
     """Return a resource id that the same parts always give."""
     return sha256("\0".join(parts).encode()).hexdigest()
-
-
-class Shown(NamedTuple):
-    """One person's place in all groups of a measure, and what lets a reader see it."""
-
-    passed: ViewPass
-    members: Sequence[Member]
-
-    def let_out(self) -> Sequence[Member]:
-        """Return the members; raises ValueError where the pass is another client's."""
-        for member in self.members:
-            self.passed.demand(member.subject)
-        return self.members
 
 
 def summary(measure: Measure, tally: Tally, reporter: str, cut: date) -> dict[str, Any]:

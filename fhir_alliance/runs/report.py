@@ -16,6 +16,7 @@ from fhir_alliance.core.measures.bad_input import set_right
 from fhir_alliance.core.measures.calendar import Days
 from fhir_alliance.core.measures.definition import Measure
 from fhir_alliance.core.measures.equity import strata_of
+from fhir_alliance.core.measures.evaluation import Shown
 from fhir_alliance.core.measures.logic import members_of
 from fhir_alliance.core.measures.people import Person
 from fhir_alliance.core.measures.period import period_of
@@ -25,7 +26,6 @@ from fhir_alliance.core.model import Family, Instrument, Tally
 from fhir_alliance.core.rules.chart import Rulebook
 from fhir_alliance.core.ways_out import Refused, ViewPass
 from fhir_alliance.errors import StopRun
-from fhir_alliance.fhir.measure_report import Shown
 from fhir_alliance.fhir.person import KINDS, person_of
 from fhir_alliance.runs.audit import Tell, untold
 from fhir_alliance.runs.catalog import Catalog

@@ -63,7 +63,7 @@ def report_files(report: Report, facts: Mapping[str, Any]) -> dict[str, bytes]:
         "measure.json": orjson.dumps(measure_resource(order.measure), option=_PRETTY),
         "summary.json": orjson.dumps(whole, option=_PRETTY),
         TALLY: tally_csv(tally).encode(),
-        "report.html": report_page(order.measure, tally, _told(report, facts)).encode(),
+        "report.html": report_page(order.measure, tally, _told(report, facts), report.shown).encode(),
     }
     if order.audience.sees_people:
         named = subject_list(order.measure, tally, reporter, order.cut, report.shown)
@@ -131,7 +131,8 @@ def _told(report: Report, facts: Mapping[str, Any]) -> Told:
         lines.append(f"{change['group']}, {change['population']}: {change['before']} before, {change['after']} now.")
     order = report.order
     sets = tuple(sorted(report.value_sets.items()))
-    return Told(order.audience.words, order.cut.isoformat(), order.software, report.inputs, sets, tuple(lines))
+    masked = not order.audience.sees_people
+    return Told(order.audience.words, order.cut.isoformat(), order.software, report.inputs, masked, sets, tuple(lines))
 
 
 def facts_of(report: Report, earlier: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -12,11 +12,14 @@ from htpy import Element, Node
 
 from fhir_alliance.core.measures.bad_input import RULES
 from fhir_alliance.core.measures.definition import Measure, Population
-from fhir_alliance.core.measures.tallying import rate
+from fhir_alliance.core.measures.equity import NOT_RECORDED
+from fhir_alliance.core.measures.evaluation import Shown
+from fhir_alliance.core.measures.tallying import eligible, rate
 from fhir_alliance.core.model import Count, Missing, Part, Tally
 from fhir_alliance.views.page import figure, page, table
 from fhir_alliance.views.picture import Table
 from fhir_alliance.views.population_flow import Flow, LeftOut, Stage, population_flow
+from fhir_alliance.views.report_pictures import months_of, scatters, timeliness, unit_of
 
 # HEDIS reports no rate on fewer than 30 people: the denominator is too small (NCQA, "small denominator", NA).
 FEW: Final = 30
@@ -36,37 +39,55 @@ _KINDS: Final = {
     "care-mode": "How care was given",
     "measure": "Strata of the measure",
 }
-MASKED_NOTE: Final = "Counts of 1 to 10 are masked, and so are others from which they would follow; a zero is shown."
+_MASKED_NOTE: Final = "Counts of 1 to 10 are masked, and so are others from which they would follow; a zero is shown."
+_OPEN_NOTE: Final = "Small counts stand as they are: this report is for use inside the clinic, and for nobody else."
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What stands around the numbers: for whom, up to which day, from which input, and what changed since before."""
+    """What stands around the numbers: for whom, up to which day, from which input, and what changed since before.
+
+    is_masked: counts of 1 to 10 are not in it.
+    """
 
     audience: str
     cut: str
     software: str
     inputs: str
+    is_masked: bool = True
     value_sets: tuple[tuple[str, str], ...] = ()
     restates: tuple[str, ...] = ()
 
 
-def report_page(measure: Measure, tally: Tally, told: Told) -> str:
-    """Return the report as an HTML document."""
+def report_page(measure: Measure, tally: Tally, told: Told, people: Iterable[Shown] = ()) -> str:
+    """Return the report as an HTML document. people: whom the reader may see one by one."""
     first, last = tally.period
     sections: Node = [
         h.h1[measure.title],
-        h.p(".quiet")[f"{first} to {last}, for {told.audience}. {measure.edition}."],
+        h.p(".quiet")[head_words(measure, tally, told)],
         h.p[" ".join(measure.description.split())],
         _restated(told),
-        _rates(measure, tally),
+        _rates(measure, tally, told),
         _left_out(tally),
         [_flow(measure, part) for part in tally.parts if not part.stratum],
+        _scatters(measure, people),
+        _months(measure, tally),
         _strata(tally),
         _odd(tally),
         _doubts(measure),
         _footer(measure, told),
     ]
     return page(f"{measure.title}, {first} to {last}", sections)
+
+
+def head_words(measure: Measure, tally: Tally, told: Told) -> str:
+    """Return when, for whom and in which edition, in one line."""
+    first, last = tally.period
+    return f"{first} to {last}, for: {told.audience}. Edition: {measure.edition}."
+
+
+def note(told: Told) -> str:
+    """Return what holds of small counts in this report."""
+    return _MASKED_NOTE if told.is_masked else _OPEN_NOTE
 
 
 def rate_words(counts: dict[str, Count]) -> str:
@@ -100,12 +121,11 @@ def _restated(told: Told) -> Element | None:
     ]
 
 
-def _rates(measure: Measure, tally: Tally) -> Node:
+def _rates(measure: Measure, tally: Tally, told: Told) -> Node:
     rows = tuple((part.title, *cells(part), rate_words(part.counts)) for part in tally.parts if not part.stratum)
     head = ("", *POPULATIONS.values(), "Rate")
-    unit = "people" if tally.basis == "person" else f"{tally.basis}s"
     better = "Higher is better." if measure.improvement == "increase" else "Lower is better."
-    return [h.h2["Result"], table(Table(f"Counts of {unit}. {better} {MASKED_NOTE}", head, rows))]
+    return [h.h2["Result"], table(Table(f"Counts of {unit_of(measure)}. {better} {note(told)}", head, rows))]
 
 
 def cells(part: Part) -> tuple[str, ...]:
@@ -130,42 +150,89 @@ def _flow(measure: Measure, part: Part) -> Element:
         for p in (Population.EXCLUSION, Population.EXCEPTION)
         if p.value in counts
     ]
-    unit = "clients" if measure.basis == "person" else f"{measure.basis}s"
     stages = (
         Stage(POPULATIONS[Population.INITIAL], counts[Population.INITIAL.value]),
         Stage(POPULATIONS[Population.DENOMINATOR], counts[Population.DENOMINATOR.value], tuple(excluded)),
         Stage(POPULATIONS[Population.NUMERATOR], counts[Population.NUMERATOR.value], note=rate_words(counts)),
     )
-    return figure(population_flow(Flow(part.title, stages, unit), f"flow-{part.group}"), heading=True)
+    return figure(population_flow(Flow(part.title, stages, unit_of(measure)), f"flow-{part.group}"), heading=True)
+
+
+def _scatters(measure: Measure, people: Iterable[Shown]) -> Node:
+    drawn = scatters(measure, people)
+    if not drawn:
+        return None
+    words = "A shape can be a single client, so this picture is for supervision and goes to nobody outside the clinic."
+    return [h.h2["What became of the clients"], h.p[words], [figure(picture, heading=True) for picture in drawn]]
+
+
+def _months(measure: Measure, tally: Tally) -> Node:
+    drawn = timeliness(measure, tally)
+    return [h.h2["Month by month"], [figure(picture, heading=True) for picture in drawn]] if drawn else None
 
 
 def _strata(tally: Tally) -> Node:
-    divided = [part for part in tally.parts if part.stratum]
+    divided = strata_of(tally)
     if not divided:
         return None
     many = len({part.group for part in divided}) > 1
     found: list[Node] = [h.h2["Does it reach everybody alike?"], h.p[comparison_words(divided)]]
-    for kind, parts in groupby(
-        sorted(divided, key=lambda p: p.stratum.partition(":")[0]), lambda p: p.stratum.partition(":")[0]
-    ):
-        rows = tuple(
-            ((f"{p.group}: " if many else "") + p.stratum.partition(":")[2], *cells(p), stratum_rate(p)) for p in parts
-        )
+    if unknown := unknown_words(tally):
+        found.append(h.p[unknown])
+    for kind, parts in groupby(divided, _kind):
+        rows = tuple(((f"{p.group}: " if many else "") + _value(p), *cells(p), stratum_rate(p)) for p in parts)
         found.append(table(Table(_KINDS.get(kind, kind), ("", *POPULATIONS.values(), "Rate"), rows)))
     return found
 
 
+def unknown_words(tally: Tally) -> str:
+    """Return what the record says of nobody, so that nothing can be told by it; "" where there is no such thing."""
+    parts, shown = _people_strata(tally), {_kind(part) for part in strata_of(tally)}
+    unknown = [_KINDS.get(kind, kind) for kind in dict.fromkeys(map(_kind, parts)) if kind not in shown]
+    return (
+        f"The record says this of nobody, so nothing can be told by it: {', '.join(unknown).lower()}."
+        if unknown
+        else ""
+    )
+
+
+def stratum_words(part: Part) -> str:
+    """Return what a stratum is of, and which one it is."""
+    return f"{_KINDS.get(_kind(part), _kind(part))}: {_value(part)}"
+
+
+def _kind(part: Part) -> str:
+    return part.stratum.partition(":")[0]
+
+
+def _value(part: Part) -> str:
+    value = part.stratum.partition(":")[2]
+    return "not recorded" if value == NOT_RECORDED else value
+
+
+def strata_of(tally: Tally) -> list[Part]:
+    """Return the strata of people by what divides them, where the record says something of it for anybody."""
+    parts = _people_strata(tally)
+    known = {_kind(part) for part in parts if part.stratum.partition(":")[2] != NOT_RECORDED}
+    return sorted((part for part in parts if _kind(part) in known), key=_kind)
+
+
+def _people_strata(tally: Tally) -> list[Part]:
+    months = months_of(tally.parts)
+    return [part for part in tally.parts if part.stratum and part not in months]
+
+
 def stratum_rate(part: Part) -> str:
     """Return the rate of a stratum; on fewer than 30 people there is none."""
-    eligible = _eligible(part)
-    if eligible is not None and 0 < eligible < FEW:
+    left = eligible(part.counts)
+    if left is not None and 0 < left < FEW:
         return f"fewer than {FEW}: no rate"
     return rate_words(part.counts)
 
 
 def comparison_words(parts: Sequence[Part]) -> str:
     """Return whether the strata can be compared at all."""
-    sizes = [_eligible(part) for part in parts]
+    sizes = [eligible(part.counts) for part in parts]
     few = sum(size is None or size < FEW for size in sizes)
     if few == 0:
         return "These numbers describe; why strata differ they do not tell."
@@ -173,13 +240,6 @@ def comparison_words(parts: Sequence[Part]) -> str:
         f"{few} of {len(parts)} strata have fewer than {FEW} people, or are masked. These numbers cannot carry a "
         "comparison between strata: a difference may be chance."
     )
-
-
-def _eligible(part: Part) -> int | None:
-    counts = part.counts
-    inside = [counts.get(p.value, 0) for p in (Population.DENOMINATOR, Population.EXCLUSION, Population.EXCEPTION)]
-    known = [count for count in inside if isinstance(count, int)]
-    return known[0] - known[1] - known[2] if len(known) == len(inside) else None
 
 
 def _odd(tally: Tally) -> Node:

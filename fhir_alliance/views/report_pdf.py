@@ -17,16 +17,21 @@ from fhir_alliance.core.measures.definition import Measure
 from fhir_alliance.core.model import Part, Tally
 from fhir_alliance.errors import StopRun
 from fhir_alliance.views.report_page import (
-    MASKED_NOTE,
     POPULATIONS,
     Told,
     cells,
     comparison_words,
+    head_words,
     left_out_words,
+    note,
     rate_words,
     said,
+    strata_of,
     stratum_rate,
+    stratum_words,
+    unknown_words,
 )
+from fhir_alliance.views.report_pictures import timeliness
 
 if TYPE_CHECKING:
     from fpdf import FPDF
@@ -45,20 +50,27 @@ class Block(msgspec.Struct, frozen=True):
 
 def paper(measure: Measure, tally: Tally, told: Told) -> tuple[Block, ...]:
     """Return what stands on the paper, from top to bottom."""
-    first, last = tally.period
     head = ("", *POPULATIONS.values(), "Rate")
-    strata = sorted((part for part in tally.parts if part.stratum), key=lambda part: (part.stratum, part.group))
+    strata = sorted(strata_of(tally), key=lambda part: (part.stratum, part.group))
     return (
-        Block(measure.title, f"{first} to {last}, for {told.audience}. {measure.edition}."),
+        Block(measure.title, head_words(measure, tally, told)),
         Block(text=" ".join(measure.description.split())),
         *(Block("This report restates an earlier one", " ".join(told.restates)) for _ in told.restates[:1]),
         Block(
             "Result",
-            MASKED_NOTE,
+            note(told),
             (head, *((part.title, *cells(part), rate_words(part.counts)) for part in tally.parts if not part.stratum)),
         ),
         Block("Who is not in it", left_out_words(tally)),
-        *(Block("Strata", comparison_words(strata), (head, *(_stratum(part) for part in strata))) for _ in strata[:1]),
+        *(Block(drawn.title, rows=(drawn.table.head, *drawn.table.rows)) for drawn in timeliness(measure, tally)),
+        *(
+            Block(
+                "Strata",
+                f"{comparison_words(strata)} {unknown_words(tally)}",
+                (head, *(_stratum(part) for part in strata)),
+            )
+            for _ in strata[:1]
+        ),
         *(Block("Odd in the record", f"{said(n)}: {RULES.get(rule, rule)}") for rule, n in tally.odd.items()),
         Block("What this report does not claim", "\n".join(measure.does_not_claim)),
         Block("Sources", "\n".join(measure.source)),
@@ -107,7 +119,7 @@ def _draw(pdf: FPDF, block: Block, *, is_first: bool) -> None:
 
 
 def _stratum(part: Part) -> tuple[str, ...]:
-    return (part.stratum.replace(":", ": "), *cells(part), stratum_rate(part))
+    return (stratum_words(part), *cells(part), stratum_rate(part))
 
 
 def _latin(text: str) -> str:

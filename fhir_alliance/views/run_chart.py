@@ -21,11 +21,15 @@ _SOURCE: Final = "Perla, Provost & Murray 2011, BMJ Qual Saf 20(1):46-51"
 
 
 class Period(msgspec.Struct, frozen=True):
-    """One month or quarter: its value in the chart's unit, or why it is not shown, and what it rests on."""
+    """One month or quarter: its value in the chart's unit, or why it is not shown, and what it rests on.
+
+    why: in a word or two, why there is no value, where that is not to protect a small group.
+    """
 
     label: str
     value: Decimal | Missing
     cases: Count
+    why: str = ""
 
 
 class RunChart(msgspec.Struct, frozen=True):
@@ -96,7 +100,7 @@ def _line(told: RunChart, across: Span, up: Span) -> Fragment:
         if isinstance(period.value, Missing):
             marks.append(joined(stretch, "line-first"))
             stretch = []
-            marks.append(words((across.at(place), _BOTTOM - 8), "hidden", "quiet small", "middle"))
+            marks.append(words((across.at(place), _BOTTOM - 8), period.why or "hidden", "quiet small", "middle"))
         else:
             stretch.append((across.at(place), up.at(float(period.value))))
     marks.append(joined(stretch, "line-first"))
@@ -136,9 +140,15 @@ def _table(told: RunChart) -> Table:
     rows = [
         (
             period.label,
-            HIDDEN if isinstance(period.value, Missing) else plain(period.value),
+            _shown(period),
             explained(period.cases),
         )
         for period in told.periods
     ]
     return Table(told.title, ("period", told.unit, told.cases), tuple(rows))
+
+
+def _shown(period: Period) -> str:
+    if not isinstance(period.value, Missing):
+        return plain(period.value)
+    return period.why or HIDDEN

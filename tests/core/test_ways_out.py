@@ -16,7 +16,7 @@ from fhir_alliance.core.consent import ConsentRecord, Provision
 from fhir_alliance.core.consent_request import Action, DataLevel, Datum, Recipient, Request, Role
 from fhir_alliance.core.consent_rules import Actor
 from fhir_alliance.core.measures.calendar import Days
-from fhir_alliance.core.measures.evaluation import Member
+from fhir_alliance.core.measures.evaluation import Member, Shown
 from fhir_alliance.core.measures.people import Person
 from fhir_alliance.core.measures.supervision import assessments, case_row, chain
 from fhir_alliance.core.measures.tallying import Tallying
@@ -32,9 +32,10 @@ from fhir_alliance.core.ways_out import (
     to_somebody,
     to_supervisor,
 )
-from fhir_alliance.fhir.measure_report import Shown, individual
+from fhir_alliance.fhir.measure_report import individual
 from fhir_alliance.runs.consent_files import load_table
 from fhir_alliance.runs.measures import load_measures
+from fhir_alliance.views.report_pictures import scatters
 
 PACKAGE = Path(ways_out.__file__).parents[1]
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -126,6 +127,7 @@ def test_a_pass_lets_nobody_else_out() -> None:
         lambda: Tallying(MEASURE, period).add(found, [other], [], []),
         lambda: Caseloads().add(found, "Practitioner/tom", other),
         lambda: individual(MEASURE, Shown(found, [other]), (NOW.date(), NOW.date()), "", NOW.date()),
+        lambda: scatters(MEASURE, [Shown(found, [other])]),
         lambda: case_row(found, ben, Rulebook({}, {}), NOW.date(), 28),
         lambda: chain(found, ben, Rulebook({}, {}), period),
         lambda: assessments(found, ben, Rulebook({}, {}), period),

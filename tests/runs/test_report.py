@@ -235,6 +235,23 @@ def test_the_caseload_tells_of_safety_whatever_consent_says(report: Report, clin
     assert [coding["code"] for coding in entry["flag"]["coding"]] == ["unreviewed-safety"]
 
 
+def test_reviews_are_counted_in_the_month_in_which_they_were_due(report: Report, tmp_path: Path) -> None:
+    """Each review falls to one month of the period, and the months are all of them."""
+    report("run", "reviews-in-time", "--period", "2026", "--as", "supervisor", "--out", "out")
+    rows = [line.split(",") for line in read(tmp_path / "out" / "tally.csv")]
+    months = {row[1]: int(row[3]) for row in rows if row[1].startswith("month:") and row[2] == "denominator"}
+    assert list(months) == ["month:2026-03", "month:2026-04"]
+    assert sum(months.values()) == counts(tmp_path / "out")["denominator"] == 39
+
+
+def test_a_page_for_supervision_draws_first_and_last_scores(report: Report, tmp_path: Path) -> None:
+    """The supervisor's page has the scatter of the clinic's real scores; no other reader's page has."""
+    for audience in ("supervisor", "quality", "insurer:ACME"):
+        report("run", "outcome-by-mode", *Q1, "--as", audience, "--out", audience[:7])
+        html = (tmp_path / audience[:7] / "report.html").read_text()
+        assert ("PHQ-9 total: first and last score" in html) == (audience == "supervisor")
+
+
 def test_a_clinic_of_few_therapists_is_told_nothing_of_them(report: Report) -> None:
     """Four therapists of ten clients each are refused."""
     assert "FA718" in report("therapists", "outcome-by-mode", *Q1, "--out", "out", status=10).stderr

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
+
 from fhir_alliance.core.change import Pair
-from fhir_alliance.core.change_methods import NotComputable
 from fhir_alliance.core.cutoffs import sign
 from fhir_alliance.core.measures.definition import Population
 from fhir_alliance.core.measures.evaluation import Member
@@ -23,7 +24,8 @@ def talking_therapies_courses(reading: Reading) -> list[Member]:
     excluded from recovery, and only from that.
     """
     episode = _finished(reading)
-    outcome = None if episode is None else _outcome(reading, episode)
+    measured = () if episode is None else _measured(reading, episode)
+    outcome = talking_therapies(*measured) if measured else None
     paired = isinstance(outcome, TalkingTherapies)
     found = []
     for group in reading.measure.groups:
@@ -32,7 +34,9 @@ def talking_therapies_courses(reading: Reading) -> list[Member]:
             about_recovery = group.id in ("recovery", "reliable-recovery")
             counts[Population.EXCLUSION] = int(about_recovery and not outcome.began_at_caseness)
             counts[Population.NUMERATOR] = int(_reached(group.id, outcome))
-        found.append(reading.member(group, counts, outcome.sentence if isinstance(outcome, TalkingTherapies) else ""))
+        words = outcome.sentence if isinstance(outcome, TalkingTherapies) else ""
+        member = reading.member(group, counts, words)
+        found.append(msgspec.structs.replace(member, courses=measured if paired else ()))
     return found
 
 
@@ -53,7 +57,8 @@ def outcome_by_mode(reading: Reading) -> list[Member]:
         counts = dict.fromkeys((Population.INITIAL, Population.DENOMINATOR), 1)
         counts[Population.NUMERATOR] = int(gained >= needed.value)
         words = f"{gained} points better; reliable from {needed.value}"
-        return [reading.member(group, counts, words)]
+        course = Measured(scale, scale.change, Pair(scores[0].value, scores[-1].value))
+        return [msgspec.structs.replace(reading.member(group, counts, words), courses=(course,))]
     return reading.yes_or_no(False, False)
 
 
@@ -65,16 +70,17 @@ def _finished(reading: Reading) -> Episode | None:
     return None
 
 
-def _outcome(reading: Reading, episode: Episode) -> TalkingTherapies | NotComputable:
+def _measured(reading: Reading, episode: Episode) -> tuple[()] | tuple[Measured, Measured]:
+    """Return the first and last scores of depression and of anxiety in an episode; nothing where one is missing."""
     measured = []
     for key in ("depression", "anxiety"):
         instrument = str(reading.measure.settings[key])
         scale = _scale(reading.book, instrument)
         scores = [s for s in reading.scores(instrument) if episode.holds(s.when.date())]
         if len(scores) < 2:
-            return NotComputable(f"{scale.title} was not taken twice.")
+            return ()
         measured.append(Measured(scale, scale.change, Pair(scores[0].value, scores[-1].value)))
-    return talking_therapies(*measured)
+    return measured[0], measured[1]
 
 
 def _reached(group: str, outcome: TalkingTherapies) -> bool:

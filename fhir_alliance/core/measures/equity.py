@@ -9,6 +9,7 @@ from fhir_alliance.core.measures.people import Kind, Person
 from fhir_alliance.core.model import Mode
 
 NOT_RECORDED: Final = "not-recorded"
+MONTH: Final = "month"  # a stratum of what fell due in it (month:2026-03), not one of people
 # Our own bands: 12 and 18 are the ages at which the shipped measures begin and divide, 65 begins Medicare.
 _AGES: Final = ((0, 11), (12, 17), (18, 24), (25, 44), (45, 64))
 

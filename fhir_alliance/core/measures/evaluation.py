@@ -5,8 +5,9 @@ What the precision of a date leaves open never counts as met, and is told in `Me
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 
@@ -40,6 +41,8 @@ from fhir_alliance.core.measures.definition import (
     Window,
 )
 from fhir_alliance.core.measures.people import Codes, Fact, Person
+from fhir_alliance.core.talking_therapies import Measured
+from fhir_alliance.core.ways_out import ViewPass
 
 ANY_SUFFICES = frozenset({Population.EXCLUSION, Population.EXCEPTION})
 
@@ -50,6 +53,8 @@ class Member(msgspec.Struct, frozen=True):
     counts: of each population, how often the person (or what is theirs) belongs to it; 0 or 1 where people are counted.
     reasons: of each population that was looked at, in words.  evidence: references of the facts that decided.
     unclear: whether a date too coarse to tell stood in the way.
+    courses: first and last scores that the place rests on, where it is about change.
+    divided: where something of a person's is counted, how it falls to strata (month:2026-03).
     """
 
     subject: str
@@ -59,6 +64,21 @@ class Member(msgspec.Struct, frozen=True):
     strata: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
     unclear: bool = False
+    courses: tuple[Measured, ...] = ()
+    divided: dict[str, dict[Population, int]] = {}
+
+
+class Shown(NamedTuple):
+    """One person's place in all groups of a measure, and what lets a reader see it."""
+
+    passed: ViewPass
+    members: Sequence[Member]
+
+    def let_out(self) -> Sequence[Member]:
+        """Return the members; raises ValueError where the pass is another client's."""
+        for member in self.members:
+            self.passed.demand(member.subject)
+        return self.members
 
 
 def evaluate(measure: Measure, person: Person, period: Days, code_sets: Mapping[str, Codes]) -> list[Member]:

@@ -5,10 +5,14 @@ They are about a clinic's work, not about outcome; none has been validated. Thei
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Final
 
+import msgspec
+
 from fhir_alliance.core.measures.definition import Population
+from fhir_alliance.core.measures.equity import MONTH
 from fhir_alliance.core.measures.evaluation import Member
 from fhir_alliance.core.measures.people import Kind
 from fhir_alliance.core.measures.reading import Reading
@@ -44,11 +48,13 @@ def reviews_in_time(reading: Reading) -> list[Member]:
     A review that was cancelled because its ground fell away is excluded.
     """
     due = [review for review in reading.person.reviews if reading.in_period(review.due.date())]
-    cancelled = sum(review.status is ReviewStatus.CANCELLED for review in due)
-    done = sum(_is_in_time(review) for review in due)
-    counts = {Population.INITIAL: len(due), Population.DENOMINATOR: len(due), Population.EXCLUSION: cancelled}
-    words = f"{done} of {len(due) - cancelled} reviews done by their due day"
-    return [reading.member(reading.measure.groups[0], counts | {Population.NUMERATOR: done}, words)]
+    by_month: dict[str, list[Review]] = {}
+    for review in due:
+        by_month.setdefault(f"{MONTH}:{review.due.date():%Y-%m}", []).append(review)
+    counts = _timely(due)
+    words = f"{counts[Population.NUMERATOR]} of {len(due) - counts[Population.EXCLUSION]} reviews done by their due day"
+    member = reading.member(reading.measure.groups[0], counts, words)
+    return [msgspec.structs.replace(member, divided={month: _timely(own) for month, own in by_month.items()})]
 
 
 def ruptures_repaired(reading: Reading) -> list[Member]:
@@ -133,6 +139,13 @@ def _findings(reading: Reading) -> tuple[Finding, ...]:
     first, last = min(s.when for s in person.scores), max(s.when for s in person.scores)
     charts = [Chart(person.reference, person.scores)]
     return evaluate(charts, reading.book, last, {person.reference: first})
+
+
+def _timely(due: Sequence[Review]) -> dict[Population, int]:
+    cancelled = sum(review.status is ReviewStatus.CANCELLED for review in due)
+    done = sum(_is_in_time(review) for review in due)
+    whole = dict.fromkeys((Population.INITIAL, Population.DENOMINATOR), len(due))
+    return whole | {Population.EXCLUSION: cancelled, Population.NUMERATOR: done}
 
 
 def _is_in_time(review: Review) -> bool:

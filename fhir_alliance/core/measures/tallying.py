@@ -40,6 +40,8 @@ class Tallying:
             own = (f"measure:{stratum}" for stratum in member.strata)
             for stratum in ("", *own, *common) if member.counts.get(Population.INITIAL) else ("",):
                 self._counts.setdefault((member.group, stratum), Counter()).update(member.counts)
+            for stratum, counts in member.divided.items():
+                self._counts.setdefault((member.group, stratum), Counter()).update(counts)
 
     def withhold(self, reason: str) -> None:
         """Count one person who is left out."""
@@ -75,13 +77,15 @@ def rate(counts: Mapping[str, Count]) -> Decimal | None:
 
     Source: CQF Measures IG, "Proportion Measures".
     """
+    left, numerator = eligible(counts), counts.get(Population.NUMERATOR, 0)
+    return None if isinstance(numerator, Missing) or not left else Decimal(numerator) / left
+
+
+def eligible(counts: Mapping[str, Count]) -> int | None:
+    """Return denominator - exclusions - exceptions: what a rate rests on; None where one of them is masked."""
     parts = [counts.get(p.value, 0) for p in (Population.DENOMINATOR, Population.EXCLUSION, Population.EXCEPTION)]
-    numerator = counts.get(Population.NUMERATOR, 0)
-    if isinstance(numerator, Missing) or any(isinstance(part, Missing) for part in parts):
-        return None
-    denominator, excluded, excepted = (int(part) for part in parts if not isinstance(part, Missing))
-    left = denominator - excluded - excepted
-    return Decimal(numerator) / left if left else None
+    known = [part for part in parts if not isinstance(part, Missing)]
+    return known[0] - known[1] - known[2] if len(known) == len(parts) else None
 
 
 def _title(group: Group, stratum: str, titles: Mapping[str, str]) -> str:
