@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
 
 from fhir_alliance.core.consent_request import Datum, Recipient, Request
-from fhir_alliance.core.purposes import ANY, KNOWN, covers
+from fhir_alliance.core.purposes import ANY, KNOWN, and_wider, covers
 
 MAX_DEPTH: Final = 16
 _STATUSES = frozenset({"draft", "proposed", "active", "rejected", "inactive", "entered-in-error"})
@@ -143,14 +144,19 @@ def _evaluate(
     stated = _fits(rule, request, now, own == "deny")
     if not rule.provisions and _NO in stated.values():
         return _NOTHING
-    fits = above | stated if above else stated
-    if "period" in above and "period" in stated:
-        fits["period"] = min(above["period"], stated["period"])  # an exception never outlives its rule
+    fits = stated
+    if above:
+        fits = above | stated
+        if "period" in above and "period" in stated:
+            fits["period"] = min(above["period"], stated["period"])  # an exception never outlives its rule
     lifts = own == "permit" and inherited == "deny"  # what it lifts is known by the deny itself
     fit = min((stated if lifts else fits).values(), default=_YES)
     grants: tuple[Grant, ...] = ()
     undecided = None
+    is_leaf_fine = len(path) < MAX_DEPTH
     for number, child in enumerate(rule.provisions, 1):
+        if is_leaf_fine and not child.provisions and child.type in _TYPES and _misses(child, request, now):
+            continue  # most exceptions are about other data, and are passed over without a word
         said = _evaluate(child, own, fits, request, now, (*path, number))
         if said.verdict is Verdict.DENY:
             return said
@@ -171,6 +177,19 @@ def _evaluate(
 
 def _place(path: tuple[int, ...]) -> str:
     return ".".join(map(str, path))
+
+
+def _misses(rule: Provision, request: Request, now: datetime) -> bool:
+    """Return whether one of the kinds that cost little to look at does not fit; False where that is not known."""
+    if rule.vague:
+        return False
+    if rule.codes and rule.codes.isdisjoint(request.datum.codes) and not _bare(rule.codes):
+        return True
+    if rule.purposes and _purpose(rule.purposes, request.purpose) == _NO:
+        return True
+    if rule.classes and _class(rule.classes, request.datum) == _NO:
+        return True
+    return not _in_force(rule, now)
 
 
 def _fits(rule: Provision, request: Request, now: datetime, forbids: bool) -> dict[str, int]:
@@ -209,7 +228,7 @@ def _fits(rule: Provision, request: Request, now: datetime, forbids: bool) -> di
 
 def _purpose(named: frozenset[str], purpose: str) -> int:
     """A wider purpose covers the request; a narrower one, or one that is not known, may touch it."""
-    if any(covers(code, purpose) for code in named):
+    if not named.isdisjoint(and_wider(purpose)):
         return _YES
     if any(covers(purpose, code) or code not in KNOWN for code in named) or purpose not in KNOWN:
         return _MAYBE
@@ -225,8 +244,14 @@ def _class(named: frozenset[str], datum: Datum) -> int:
 def _code(named: frozenset[tuple[str, str]], datum: Datum) -> int:
     if not named.isdisjoint(datum.codes):
         return _YES
-    letters = {code for _, code in datum.codes}  # a code without a system may mean one of ours
-    return _MAYBE if any(not system and code in letters for system, code in named) else _NO
+    bare = _bare(named)  # a code without a system may mean one of ours
+    return _MAYBE if bare and any(code in bare for _, code in datum.codes) else _NO
+
+
+@lru_cache(maxsize=1024)
+def _bare(named: frozenset[tuple[str, str]]) -> frozenset[str]:
+    """Return the codes that stand without a system."""
+    return frozenset(code for system, code in named if not system)
 
 
 def _actor(actor: Actor, recipient: Recipient) -> int:

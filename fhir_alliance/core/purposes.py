@@ -36,7 +36,12 @@ KNOWN: Final = frozenset({ANY, *PARENT})
 
 def covers(wider: str, purpose: str) -> bool:
     """Return whether a purpose is the wider one or part of it."""
-    return wider in _WIDER.get(purpose, (purpose,))
+    return wider in and_wider(purpose)
+
+
+def and_wider(purpose: str) -> frozenset[str]:
+    """Return a purpose with all that it is part of; one that is not known is part of nothing."""
+    return _WIDER.get(purpose) or frozenset((purpose,))
 
 
 def _and_wider(code: str) -> frozenset[str]:
