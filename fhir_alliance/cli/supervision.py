@@ -110,7 +110,7 @@ def therapists(
     with office(ctx, location) as where:
         order = order_of(Asked(measure, period, "supervisor", __version__, "", valuesets), where.now)
         told, left_out = run(where, order)
-    tell(write_therapists(order.measure.title, told, left_out, folder), as_json=as_json)
+    tell(write_therapists(order.measure.title, told, left_out, order.period, folder), as_json=as_json)
 
 
 @click.command(

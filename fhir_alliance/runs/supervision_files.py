@@ -44,9 +44,9 @@ def write_caseload(rows: Sequence[CaseRow], day: date, folder: Path) -> dict[str
     }
 
 
-def write_therapists(title: str, told: Estimates, left_out: int, folder: Path) -> dict[str, Any]:
+def write_therapists(title: str, told: Estimates, left_out: int, period: Days, folder: Path) -> dict[str, Any]:
     """Write the therapists' shares as a page; return them, by reference."""
-    files = {"therapists.html": therapists_page(title, told, left_out).encode()}
+    files = {"therapists.html": therapists_page(title, told, left_out, (period.first, period.last)).encode()}
     _write(files, folder)
     estimates = [
         {

@@ -5,6 +5,7 @@ It shows how far chance alone reaches, so that nobody is ranked. Nobody is named
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal
 from typing import Final
 
@@ -50,7 +51,7 @@ def funnel_picture(told: Funnel, name: str = "funnel") -> Picture:
     marks = fragment[
         _axes(told, across, up),
         _limits(told, across, up),
-        [_group(told, group, across, up) for group in _sorted(told)],
+        [_group(told, group, many, across, up) for group, many in Counter(_sorted(told)).items()],
     ]
     return Picture(name, told.title, _said(told), Drawn(_WIDTH, _HEIGHT, marks), _table(told))
 
@@ -73,6 +74,7 @@ def _axes(told: Funnel, across: Span, up: Span) -> Fragment:
         words(
             ((across.start + across.end) / 2, _BOTTOM + 42), f"clients, for each of the {told.unit}", "strong", "middle"
         ),
+        words((across.end + 8, _BOTTOM + 18), "Larger: several alike.", "quiet small"),
     ]
 
 
@@ -95,10 +97,13 @@ def _limits(told: Funnel, across: Span, up: Span) -> Fragment:
     ]
 
 
-def _group(told: Funnel, group: Group, across: Span, up: Span) -> Element:
+def _group(told: Funnel, group: Group, many: int, across: Span, up: Span) -> Element:
+    """Return the shape of all groups that are alike: its area tells how many."""
     inside = _place(told, group) == _WITHIN
     place = (across.at(group.clients), up.at(float(_share(group))))
-    return point(place, Shape.CIRCLE if inside else Shape.DIAMOND, "dot-first" if inside else "dot-second", 5)
+    return point(
+        place, Shape.CIRCLE if inside else Shape.DIAMOND, "dot-first" if inside else "dot-second", 5 * many**0.5
+    )
 
 
 _WITHIN: Final = "within 99.8 %"

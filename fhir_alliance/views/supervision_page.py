@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from typing import Final
 
 import htpy as h
 from htpy import Node
@@ -15,6 +16,9 @@ from fhir_alliance.views.funnel_picture import Funnel, Group, funnel_picture
 from fhir_alliance.views.page import figure, page, table
 from fhir_alliance.views.picture import Table
 
+_ALIKE: Final = (
+    "These therapists differ no more than chance alone lets equals differ, so each is told the share of all together."
+)
 CASE_HEAD = ("Client", "Therapist", "Unreviewed safety answers", "Not on track", "Overdue reviews", "Last form")
 
 
@@ -46,7 +50,19 @@ def case_cells(row: CaseRow) -> tuple[str, ...]:
     return (row.subject, row.therapist, str(row.unreviewed_safety or ""), " ".join(row.off_track), late, form)
 
 
-def therapists_page(title: str, told: Estimates, left_out: int) -> str:
+def refused_words(told: Estimates) -> str:
+    """Return how many therapists nothing is told of, and why."""
+    if not told.refused:
+        return f"Every therapist with clients in the measure has {FEWEST_CLIENTS} of them or more."
+    return f"Therapists with fewer than {FEWEST_CLIENTS} clients, who are not told of: {told.refused}."
+
+
+def consent_words(left_out: int) -> str:
+    """Return how many clients consent keeps out."""
+    return f"Clients left out, because consent does not allow it: {left_out or 'none'}."
+
+
+def therapists_page(title: str, told: Estimates, left_out: int, period: tuple[date, date]) -> str:
     """Return the therapists' shares as an HTML document: shrunken, with intervals, in no order of merit."""
     groups = tuple(Group(one.caseload.clients, one.caseload.reached) for one in told.told)
     rows = tuple(
@@ -60,9 +76,11 @@ def therapists_page(title: str, told: Estimates, left_out: int) -> str:
     )
     sections: Node = [
         h.h1[f"{title}: by therapist"],
+        h.p(".quiet")[f"{period[0]} to {period[1]}, for: supervisor."],
         h.p[method],
-        h.p[f"{told.refused} therapists with fewer than {FEWEST_CLIENTS} clients are not told of."],
-        h.p[f"{left_out} clients are left out, because consent does not allow it."],
+        h.p[_ALIKE] if told.alike else None,
+        h.p[refused_words(told)],
+        h.p[consent_words(left_out)],
         figure(funnel_picture(Funnel("Where chance alone would let a therapist lie", title, told.overall, groups))),
         table(Table("By reference, which is no ranking", ("Therapist", "Clients", "Share", "Interval"), rows)),
     ]
@@ -80,7 +98,7 @@ def evidence_page(links: Sequence[Link], counts: Mapping[str, int], withheld: in
         h.h1["Evidence for CTS.03.01.09"],
         h.p(".quiet")[f"{first} to {last}. Elements of performance 1 to 3 (Joint Commission, FAQ 000002332)."],
         h.p["This is evidence from the record, with its references. Whether it suffices, the surveyor decides."],
-        h.p[f"{withheld} clients are left out, because consent does not allow it."],
+        h.p[consent_words(withheld)],
         h.h2["Over everybody (EP 3)"],
         table(Table("Counts", ("", "Number"), tuple((name, f"{count:,}") for name, count in counts.items()))),
         h.h2["Measure, score, review, decision, goal (EP 1 and 2)"],

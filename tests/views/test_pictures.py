@@ -171,6 +171,14 @@ def test_a_hidden_count_shows_in_no_size() -> None:
     assert HIDDEN in [row[1] for row in flow(hidden=Missing.MASKED).table.rows]
 
 
+def test_therapists_who_are_alike_are_one_larger_shape() -> None:
+    """Of three therapists two have the same numbers: no dot hides another, and the table has a row for each."""
+    picture = funnel_picture(Funnel("x", "x", Decimal("0.5"), (Group(40, 20), Group(40, 20), Group(30, 12))))
+    radii = re.findall(r'<circle[^>]* r="([0-9.]+)"', picture.standalone())
+    assert sorted(radii) == ["5", "7.07"]
+    assert len(picture.table.rows) == 3
+
+
 def test_the_funnel_names_nobody_and_marks_what_lies_outside() -> None:
     """The group outside the limits of 99.8 % has another shape, and groups stand by size, not as they came in."""
     picture = funnel()

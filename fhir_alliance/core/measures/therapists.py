@@ -45,11 +45,13 @@ class Estimates(msgspec.Struct, frozen=True):
     """All that can be told.
 
     overall: the share of all clients.  refused: therapists with too few clients to be told of.
+    alike: they differ no more than chance lets equals differ.
     """
 
     overall: Decimal
     told: tuple[Estimate, ...]
     refused: int
+    alike: bool = False
 
 
 class Caseloads:
@@ -85,10 +87,11 @@ def estimates(caseloads: Mapping[str, Caseload]) -> Estimates:
             "Choose a longer period; small numbers tell of chance, not of therapists.",
         )
     loads = list(enough.values())
-    overall = Decimal(sum(load.reached for load in loads)) / sum(load.clients for load in loads)
+    people = sum(load.clients for load in loads)
+    overall = Decimal(sum(load.reached for load in loads)) / people
     weight = _prior_weight(loads, overall)
-    told = tuple(_estimate(name, load, overall, weight) for name, load in enough.items())
-    return Estimates(overall, told, len(caseloads) - len(enough))
+    told = tuple(_estimate(name, load, overall, weight, people) for name, load in enough.items())
+    return Estimates(overall, told, len(caseloads) - len(enough), weight is None)
 
 
 def _prior_weight(loads: Sequence[Caseload], overall: Decimal) -> Decimal | None:
@@ -106,10 +109,12 @@ def _prior_weight(loads: Sequence[Caseload], overall: Decimal) -> Decimal | None
     return (1 - min(alike, Decimal("0.999"))) / alike
 
 
-def _estimate(name: str, load: Caseload, overall: Decimal, weight: Decimal | None) -> Estimate:
-    if weight is None:
-        return Estimate(name, load, overall, overall, overall)
-    whole = load.clients + weight
-    share = (load.reached + weight * overall) / whole
+def _estimate(name: str, load: Caseload, overall: Decimal, weight: Decimal | None, people: int) -> Estimate:
+    """Return a therapist's share.
+
+    people: the clients of all therapists; where these differ no more than by chance, each has the share of all of them.
+    """
+    whole = Decimal(people) if weight is None else load.clients + weight
+    share = overall if weight is None else (load.reached + weight * overall) / whole
     reach = _REACH * (share * (1 - share) / (whole + 1)).sqrt()
     return Estimate(name, load, share, max(Decimal(0), share - reach), min(Decimal(1), share + reach))

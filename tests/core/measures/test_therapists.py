@@ -25,9 +25,12 @@ def test_each_share_lies_between_the_therapists_own_and_that_of_all(caseloads: d
 
 
 def test_therapists_who_differ_no_more_than_by_chance_are_told_alike() -> None:
-    """Where the spread is no wider than chance makes it, everybody has the share of all."""
+    """Where the spread is no wider than chance makes it, everybody has the share of all, no surer than that is."""
     told = estimates({f"t{n}": Caseload(20, 10 + n % 2) for n in range(6)})
+    assert told.alike
     assert {one.share for one in told.told} == {told.overall}
+    # 1.96 * sqrt(0.525 * 0.475 / (120 + 1)) = 0.0890
+    assert {(round(one.low, 3), round(one.high, 3)) for one in told.told} == {(Decimal("0.436"), Decimal("0.614"))}
 
 
 def test_a_hand_worked_example() -> None:
