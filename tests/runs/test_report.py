@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +17,12 @@ from click.testing import CliRunner, Result
 from fhir.resources.R4B import get_fhir_model_class
 
 from fhir_alliance.cli import program
-from fhir_alliance.runs.demo import demo
+from fhir_alliance.runs.catalog import load_catalog
+from fhir_alliance.runs.demo import NOW, demo
+from fhir_alliance.runs.policy import Policy
+from fhir_alliance.runs.sync import sync
+from fhir_alliance.stores.folder import FolderStore
+from fhir_alliance.stores.journal import Journal
 
 Report = Callable[..., Result]
 Q1 = ("--period", "2026-Q1")
@@ -255,6 +262,41 @@ def test_a_page_for_supervision_draws_first_and_last_scores(report: Report, tmp_
 def test_a_clinic_of_few_therapists_is_told_nothing_of_them(report: Report) -> None:
     """Four therapists of ten clients each are refused."""
     assert "FA718" in report("therapists", "outcome-by-mode", *Q1, "--out", "out", status=10).stderr
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example clinic with 60 clients, so that its five therapists have enough; only PHQ-9 forms, all scored."""
+    folder = tmp_path_factory.mktemp("crowded") / "clinic"
+    generator = Path(__file__).parents[2] / "examples" / "clinic" / "generate.py"
+    subprocess.run([sys.executable, generator, folder, "--clients", "60"], check=True)
+    for path in folder.glob("QuestionnaireResponse.*"):
+        lines = [line for line in read(path) if '"phq9-' in line]
+        path.write_text("".join(f"{line}\n" for line in lines))
+    journal = Journal(folder / ".fhir-alliance", "crowded")
+    store = FolderStore(folder)
+    sync(store, load_catalog(), journal, Policy(), NOW)
+    store.close()
+    journal.close()
+    return folder
+
+
+def test_therapists_of_a_larger_clinic_are_drawn_without_names(
+    crowded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From scored forms to the page: a shape for each of five therapists, their shares beside it, no name in it."""
+    monkeypatch.chdir(tmp_path)
+    words = ["report", "therapists", "outcome-by-mode", "--store", str(crowded), *Q1, "--out", "out", "--json"]
+    done = CliRunner().invoke(program, words)
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert [one["therapist"] for one in told["therapists"]] == [f"Practitioner/therapist-{n}" for n in range(1, 6)]
+    assert sum(one["clients"] for one in told["therapists"]) == 60 - told["withheld"]
+    assert all(one["interval"][0] < told["overall"] < one["interval"][1] for one in told["therapists"])
+    html = (tmp_path / "out" / "therapists.html").read_text()
+    drawing = html[html.index("<svg") : html.index("</details>")]
+    assert "therapist-" not in drawing
+    assert "5 therapists around" in drawing
 
 
 def test_evidence_goes_from_score_to_goal(report: Report, clinic: Path, tmp_path: Path) -> None:
