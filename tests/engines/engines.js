@@ -9,6 +9,7 @@ const r4 = require('fhirpath/fhir-context/r4');
 const { JSDOM, VirtualConsole } = require('jsdom');
 
 const CALCULATED = 'http://hl7.org/fhir/uv/sdc/StructureDefinition/sdc-questionnaire-calculatedExpression';
+const VARIABLE = 'http://hl7.org/fhir/StructureDefinition/variable';
 
 function walk(items, visit) {
   for (const item of items || []) {
@@ -17,11 +18,13 @@ function walk(items, visit) {
   }
 }
 
+// The calculated items, each with the variables that stand on it, in their order.
 function calculated(questionnaire) {
   const found = [];
   walk(questionnaire.item, (item) => {
-    const extension = (item.extension || []).find((e) => e.url === CALCULATED);
-    if (extension) found.push([item.linkId, extension.valueExpression.expression]);
+    const expressions = (url) => (item.extension || []).filter((e) => e.url === url).map((e) => e.valueExpression);
+    const [total] = expressions(CALCULATED);
+    if (total) found.push({ linkId: item.linkId, text: total.expression, variables: expressions(VARIABLE) });
   });
   return found;
 }
@@ -33,12 +36,18 @@ function only(values) {
 }
 
 function withFhirpath(questionnaire, responses) {
-  const expressions = calculated(questionnaire).map(([linkId, text]) => [linkId, fhirpath.compile(text, r4)]);
+  const compiled = calculated(questionnaire).map(({ linkId, text, variables }) => ({
+    linkId,
+    evaluate: fhirpath.compile(text, r4),
+    variables: variables.map(({ name, expression }) => [name, fhirpath.compile(expression, r4)]),
+  }));
   return responses.map((response) => {
     const found = {};
-    for (const [linkId, evaluate] of expressions) {
+    for (const { linkId, evaluate, variables } of compiled) {
+      const known = { resource: response, questionnaire };
       try {
-        found[linkId] = only(evaluate(response, { resource: response, questionnaire }));
+        for (const [name, value] of variables) known[name] = value(response, known);
+        found[linkId] = only(evaluate(response, known));
       } catch (error) {
         found[linkId] = { error: error.message };
       }
@@ -71,7 +80,7 @@ function repeats(questionnaire) {
 
 // A form with repeating groups is filled as a stored response is; slower, as the form is built anew for each.
 async function withFreshForms(LForms, questionnaire, responses) {
-  const names = calculated(questionnaire).map(([linkId]) => linkId);
+  const names = calculated(questionnaire).map(({ linkId }) => linkId);
   const results = [];
   for (const response of responses) {
     const definition = LForms.Util.convertFHIRQuestionnaireToLForms(questionnaire, 'R4');
@@ -98,7 +107,7 @@ function totals(data, names) {
 
 async function withForms(LForms, questionnaire, responses) {
   const definition = LForms.Util.convertFHIRQuestionnaireToLForms(questionnaire, 'R4');
-  const names = calculated(questionnaire).map(([linkId]) => linkId);
+  const names = calculated(questionnaire).map(({ linkId }) => linkId);
   const data = new LForms.LFormsData(definition);
   data.hasSavedData = false; // else a stored total is taken as changed by the user
   const items = new Map(data.itemList.map((item) => [item.linkId, item]));

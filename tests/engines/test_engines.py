@@ -11,11 +11,11 @@ import random
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TextIO
 
 import pytest
 from filelock import FileLock
@@ -68,13 +68,41 @@ def _npm(*arguments: str) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.fixture(scope="module")
+def engines(lforms: Path) -> Iterator[Engines]:
+    """The two engines, which take over a second to load, in one process for all instruments of this worker."""
+    command = ["node", str(HERE / "engines.js"), str(lforms)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=HERE, text=True) as node:
+        assert node.stdin is not None
+        assert node.stdout is not None
+        yield Engines(node.stdin, node.stdout)
+        node.stdin.close()  # which ends it
+
+
+class Engines(NamedTuple):
+    """A line in, a line out."""
+
+    into: TextIO
+    out: TextIO
+
+    def ask(self, questionnaire: Mapping[str, Any], forms: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return what both engines say of each form."""
+        asked = {"questionnaire": questionnaire, "responses": forms, "lforms": FOR_LFORMS}
+        self.into.write(json.dumps(asked) + "\n")
+        self.into.flush()
+        line = self.out.readline()
+        assert line, "Node ended; what it said stands above."
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+
 @pytest.mark.parametrize("name", SCORED)
-def test_engines_agree(name: str, lforms: Path, comparisons: Counter[str]) -> None:
+def test_engines_agree(name: str, engines: Engines, comparisons: Counter[str]) -> None:
     """Complete, partial and extreme forms have the same totals, or none, from our plan, fhirpath.js and LHC-Forms."""
     instrument, questionnaire = CATALOG.find(name), CATALOG.questionnaires[name]
     forms = generated(instrument, questionnaire)
     ours = [fast_plan(instrument, questionnaire, form) for form in forms]
-    answer = asked(lforms, questionnaire, forms)
+    answer = engines.ask(questionnaire, forms)
     assert isinstance(answer["lforms"], list), answer["lforms"]
     for engine in ("fhirpath", "lforms"):
         for number, (mine, theirs) in enumerate(zip(ours, answer[engine], strict=False)):
@@ -86,16 +114,6 @@ def test_engines_agree(name: str, lforms: Path, comparisons: Counter[str]) -> No
     comparisons["own"] += FORMS_EACH * sum(scale.formula not in OF_GOALS for scale in instrument.scales)
     assert any(value is not None for mine in ours for value in mine.values())
     assert any(value is None for mine in ours for value in mine.values())
-
-
-def asked(lforms: Path, questionnaire: Mapping[str, Any], forms: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what both engines say of each form."""
-    line = json.dumps({"questionnaire": questionnaire, "responses": forms, "lforms": FOR_LFORMS})
-    command = ["node", str(HERE / "engines.js"), str(lforms)]
-    done = subprocess.run(command, input=line + "\n", cwd=HERE, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def rounded(value: Any) -> Any:

@@ -150,7 +150,7 @@ def altered(name: str, replace: tuple[str, str]) -> dict[str, Any]:
         ("alliance-checkin", ("6 - $this", "5 - $this")),
         ("alliance-checkin", (".round(2)", ".round(1)")),
         ("alliance-checkin", (">= 8", ">= 7")),
-        ("pcl-5", ("'pcl-5-7')", "'pcl-5-8')")),
+        ("pcl-5", ("'pcl-5-7'\"", "'pcl-5-8'\"")),
     ],
 )
 def test_calculated_items_that_disagree_are_found(name: str, replace: tuple[str, str]) -> None:
