@@ -227,6 +227,7 @@ class ScoreRoute(StrEnum):
     """In which form scores are delivered."""
 
     OBSERVATION = "observation"
+    SCORE_FORM = "score-form"
     DOCUMENT = "document"
     HL7V2 = "hl7v2"
     CSV = "csv"
@@ -250,7 +251,9 @@ class DeliverySection(_Section):
     patient_identifier: the identifier system by which the receiver knows clients; empty for the id in the store.
     """
 
-    scores: tuple[ScoreRoute, ...] = Field((ScoreRoute.OBSERVATION, ScoreRoute.DOCUMENT), min_length=1)
+    scores: tuple[ScoreRoute, ...] = Field(
+        (ScoreRoute.OBSERVATION, ScoreRoute.SCORE_FORM, ScoreRoute.DOCUMENT), min_length=1
+    )
     reviews: tuple[ReviewRoute, ...] = Field((ReviewRoute.TASK,), min_length=1)
     folder: Path | None = None
     patient_identifier: str = ""
@@ -517,11 +520,11 @@ findings = false
 algorithms = false
 
 [delivery]
-# How scores may be delivered, the best first: "observation", "document" (a text with the FHIR Observations in it),
-# "hl7v2" (ORU^R01) and "csv" as files in `folder`. The first that the server takes is used, and a lower one is told in
-# every summary. One alone pins it; ["observation"] never steps down, and ends with status 22 where none is taken.
-# What each can and cannot do: docs/how-to/ehr-that-refuses.md.
-scores = ["observation", "document"]
+# How scores may be delivered, the best first: "observation", "score-form" (a QuestionnaireResponse to our score sheet),
+# "document" (a text with the FHIR Observations in it), "hl7v2" (ORU^R01) and "csv" as files in `folder`. The first that
+# the server takes is used, and a lower one is told in every summary. One alone pins it; ["observation"] never steps
+# down, and ends with status 22 where none is taken. What each can and cannot do: docs/how-to/ehr-that-refuses.md.
+scores = ["observation", "score-form", "document"]
 # The same for goal reviews: "task", and "worklist" (worklist.json and worklist.csv in `folder`).
 reviews = ["task"]
 # folder = "/var/spool/fhir-alliance"

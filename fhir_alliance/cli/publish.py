@@ -21,15 +21,17 @@ def publish(ctx: click.Context, location: str, dry_run: bool, as_json: bool) -> 
     deleted.
     """
     from fhir_alliance.cli.options import catalog_of, configuration, messages, opened
+    from fhir_alliance.config import ScoreRoute
     from fhir_alliance.runs.intake import intake_form
     from fhir_alliance.runs.needs import PUBLISHING
     from fhir_alliance.runs.publish import publish as run
-    from fhir_alliance.runs.publish import stop_at_conflicts
+    from fhir_alliance.runs.publish import score_sheet, stop_at_conflicts
     from fhir_alliance.views.publish import plan_table, publish_text
 
     config = configuration(ctx)
     with opened(location, config, PUBLISHING, dry_run=dry_run) as (store, journal):
         others = [intake_form(config.consent.intake)] if config.consent.intake.on else []
+        others += [score_sheet()] if ScoreRoute.SCORE_FORM in config.delivery.scores else []
         summary = run(store, catalog_of(config), journal, others=others, dry_run=dry_run)
     counts = summary.as_object() | {"retired": dict(sorted(summary.retired.items()))}
     console = messages()

@@ -85,8 +85,12 @@ def same_content(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Return whether a stored resource is what we want to write, judged without any identifier.
 
     An Observation by code, client, time and value; a Task by code, client and what it is about, while it is open: what
-    people have closed is another one. A document by type, client, time and title.
+    people have closed is another one. A document by type, client, time and title; a score form by client, time, status
+    and the answers in it, but for the attachment.
     """
+    if wanted.get("resourceType") == "QuestionnaireResponse":
+        is_same = all(stored.get(name) == wanted.get(name) for name in ("authored", "status"))
+        return is_same and subject_of(stored) == subject_of(wanted) and _answers(stored) == _answers(wanted)
     if wanted.get("resourceType") == "DocumentReference":
         is_same = all(stored.get(name) == wanted.get(name) for name in ("date", "description", "docStatus"))
         return (
@@ -103,6 +107,12 @@ def same_content(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
         return False
     amounts = [(r.get("valueQuantity") or {}).get("value") for r in (stored, wanted)]
     return amounts[0] == amounts[1] and _absence(stored) == _absence(wanted)
+
+
+def _answers(form: Mapping[str, Any]) -> list[Any]:
+    items = form.get("item")
+    ours = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return [item for item in ours if item.get("linkId") in ("form", "score")]
 
 
 def _absence(resource: Mapping[str, Any]) -> tuple[frozenset[tuple[str, str]], ...]:

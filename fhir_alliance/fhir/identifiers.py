@@ -36,6 +36,9 @@ SAFETY_REVIEW_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-safety-revi
 SAFETY_MESSAGE_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-safety-message"
 PROVENANCE_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-provenance"
 
+# the form in which scores stand where a server takes no Observation, in its one version
+SCORE_FORM: Final = f"{BASE}/Questionnaire/score-sheet|1.0.0"
+
 # what is decided where no Consent speaks
 CONSENT_TABLE: Final = f"{BASE}/consent-table"
 

@@ -24,9 +24,10 @@ from fhir_alliance.core.model import FormStatus, Instrument, NoValue, Number, Ra
 from fhir_alliance.core.safety import Concern, concern_kind
 from fhir_alliance.errors import ParkItem
 from fhir_alliance.fhir.answers import MAX_ITEMS, Answers, FormReader
-from fhir_alliance.fhir.identifiers import FHIR_ID, local
+from fhir_alliance.fhir.identifiers import FHIR_ID, SCORE, local
 from fhir_alliance.fhir.known_forms import KnownForms
 from fhir_alliance.fhir.labels import label_of
+from fhir_alliance.fhir.score_form import is_score_form
 from fhir_alliance.fhir.wire import (
     PlainResponse,
     WireCoding,
@@ -88,7 +89,11 @@ class Withdrawal(msgspec.Struct, frozen=True):
     key: str
 
 
-Reading: TypeAlias = Response | Withdrawal | Skipped | Parked
+class OwnForm(msgspec.Struct, frozen=True):
+    """Scores that we have written as a form: nobody's answers, and never scored."""
+
+
+Reading: TypeAlias = Response | Withdrawal | Skipped | Parked | OwnForm
 
 
 class Forms:
@@ -131,6 +136,8 @@ class Forms:
         """Return what the response is; parked, it has a reference only where it has an id."""
         if wire.resource_type != "QuestionnaireResponse":
             raise ParkItem("FA204", "not a QuestionnaireResponse.", "Only QuestionnaireResponses are scored.")
+        if self._is_own(wire):
+            return OwnForm()
         status = _STATUS.get(wire.status or "")
         if status is None:
             raise ParkItem(
@@ -172,6 +179,13 @@ class Forms:
             return form
         computed = reader.site.computation.values(line, read.points, reader.names)
         return msgspec.structs.replace(form, computed=computed)
+
+    def _is_own(self, wire: WireForm) -> bool:
+        """Return whether we have written this ourselves; a server that gives it another canonical keeps our name."""
+        if is_score_form(wire.questionnaire):
+            return True
+        named = wire.identifier is not None and wire.identifier.system == SCORE
+        return named and not self.known.is_known(wire.questionnaire or "")
 
     def is_concern(self, form: Response) -> bool:
         """Return whether a clinician should look at a readable form."""

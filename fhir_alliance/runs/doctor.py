@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from fhir_alliance.config import Config, ReviewRoute, ScoreRoute
 from fhir_alliance.core.model import WriteMode
 from fhir_alliance.errors import AllianceError, Exit
+from fhir_alliance.runs.carriers import TAKEN_AS
 from fhir_alliance.runs.needs import ALL, ORDERING, PUBLISHING, SYNC
 from fhir_alliance.stores.bundles import IN_BUNDLES
 from fhir_alliance.stores.capability import Once, Rung, ServerProfile, load_profile
@@ -192,16 +193,15 @@ _WHY_ONCE = {
 
 def _lower(profile: ServerProfile, allowed: Sequence[ScoreRoute]) -> Route | None:
     """Return the way of the scores where it is another than Observations; None where it is these, or there is none."""
-    kinds = {ScoreRoute.OBSERVATION: "Observation", ScoreRoute.DOCUMENT: "DocumentReference"}
     for route in allowed:
         if route.is_file:
             return Route("scores", route, f"{route} files in the drop folder", _because(allowed, route))
-        once = profile.once(kinds[route], WriteMode.KEEP_CURRENT)
+        once = profile.once(TAKEN_AS[route], WriteMode.KEEP_CURRENT)
         if once is not None and route is ScoreRoute.OBSERVATION:
             return None
         if once is not None:
-            how = f"{kinds[route]}, {once}"
-            return Route("scores", kinds[route], how, f"{_because(allowed, route)}; {_WHY_ONCE[once]}")
+            how = f"{TAKEN_AS[route]}, {once}"
+            return Route("scores", TAKEN_AS[route], how, f"{_because(allowed, route)}; {_WHY_ONCE[once]}")
     return None
 
 

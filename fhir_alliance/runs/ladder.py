@@ -15,15 +15,13 @@ import orjson
 
 from fhir_alliance.config import DeliverySection, ReviewRoute, ScoreRoute
 from fhir_alliance.core.model import Instrument, Write
-from fhir_alliance.errors import AccessDenied, Unreachable
-from fhir_alliance.fhir.difference import Change, ChangeKind, Known, difference
-from fhir_alliance.fhir.elements import is_shaped
+from fhir_alliance.fhir.difference import Change, Known, difference
 from fhir_alliance.fhir.identifiers import PANEL_PROFILE
 from fhir_alliance.fhir.inbound import Withdrawal
 from fhir_alliance.fhir.observation import score_identifier
-from fhir_alliance.fhir.score_document import carried, document
 from fhir_alliance.fhir.score_sheet import Sheet, sheet_of
 from fhir_alliance.fhir.task import unlinked
+from fhir_alliance.runs.carriers import TAKEN_AS, Carriers
 from fhir_alliance.runs.drops import Drops
 from fhir_alliance.runs.record import Record
 from fhir_alliance.runs.review_list import ReviewList
@@ -32,9 +30,8 @@ from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.receipts import Receipt
 from fhir_alliance.stores.store import Store
 
-_NO_ANSWER: Final = "FA402"
-_DOCUMENTS: Final = "documents"  # in the journal: some of our scores stand in documents
 TOLD: Final = {
+    ScoreRoute.SCORE_FORM: "scores as answers to our score sheet, without Provenance: the server takes no Observation",
     ScoreRoute.DOCUMENT: "scores as documents, without Provenance: the server takes no Observation",
     ScoreRoute.HL7V2: "scores as HL7 v2 messages in the drop folder, without Provenance",
     ScoreRoute.CSV: "scores as CSV files in the drop folder, without Provenance",
@@ -51,23 +48,18 @@ class Ladder:
         self._allowed = delivery.scores
         self._drops = Drops(store, journal, delivery, now, dry_run=dry_run)
         self._reviews = ReviewList(store, journal, delivery, dry_run=dry_run)
-        self._held: dict[str, tuple[Mapping[str, Any], list[dict[str, Any]]]] = {}
+        self._carriers = Carriers(store, journal, dry_run=dry_run)
 
     def route(self) -> ScoreRoute:
         """Return the best form that is allowed and, as far as is known, taken; the first where none is."""
-        kinds = {ScoreRoute.OBSERVATION: "Observation", ScoreRoute.DOCUMENT: "DocumentReference"}
         for route in self._allowed:
-            if route.is_file or self._store.takes(kinds[route], self._journal):
+            if route.is_file or self._store.takes(TAKEN_AS[route], self._journal):
                 return route
         return self._allowed[0]
 
     def carried(self, subjects: Collection[str]) -> list[Mapping[str, Any]]:
-        """Return the clients' scores in documents, asked for where there may be some, and reviews in the work-list."""
-        self._held = {}
-        if self.route() is ScoreRoute.DOCUMENT or self._journal.delivered(_DOCUMENTS) is not None:
-            self._held = carried(self._documents(subjects))
-        scores = [observation for _, observations in self._held.values() for observation in observations]
-        return [*scores, *self._reviews.carried(subjects)]
+        """Return the clients' scores in other resources, and their reviews in the work-list."""
+        return [*self._carriers.read(subjects, self.route()), *self._reviews.carried(subjects)]
 
     def put(
         self, turn: Turn, record: Record, writes: Sequence[Write],
@@ -100,7 +92,7 @@ class Ladder:
         routes = self._routes(writes, record, best[0])
         direct = [w for w in writes if w.type != "Observation" or routes[w.group] is ScoreRoute.OBSERVATION]
         standing = {w.value for w in direct if w.type == "Observation"} | _standing(record)
-        if len(direct) < len(writes) or self._held:
+        if len(direct) < len(writes) or self._carriers.are_used():
             direct = [unlinked(w, standing) if w.type == "Task" else w for w in direct]
         listed = self._reviews.mine(direct, record, best[1])
         direct = [write for write in direct if write not in listed] if listed else direct
@@ -112,8 +104,8 @@ class Ladder:
                 continue
             sheets = _sheets(chosen, record, turn)
             for _ in {write.group for write in chosen} - sheets.keys():
-                turn.count_file("DocumentReference" if lower is ScoreRoute.DOCUMENT else lower, None)
-            sent += self._drops.leave(turn, lower, sheets) if lower.is_file else self._file(turn, sheets)
+                turn.count_file(TAKEN_AS.get(lower, lower), None)
+            sent += self._drops.leave(turn, lower, sheets) if lower.is_file else self._file(turn, lower, sheets)
             if lower is not self._allowed[0]:
                 turn.tell_lower(TOLD[lower])
         return sent + self._reviews.keep(turn, record, listed)
@@ -125,30 +117,18 @@ class Ladder:
         for write in writes:
             if write.type != "Observation":
                 continue
-            found = self._drops.route_of(write.value)
+            found = self._carriers.route_of(write.value) or self._drops.route_of(write.value)
             if write.value in standing:
                 found = ScoreRoute.OBSERVATION
-            elif write.value in record.observations:
-                found = ScoreRoute.DOCUMENT
             if found is not None or write.group not in routes:
                 routes[write.group] = found or route
         return routes
 
-    def _file(self, turn: Turn, sheets: Mapping[str, Sheet]) -> list[Change]:
-        """Send the documents of sheets that have changed."""
-        changes = []
-        if not self._held:  # a journal that was lost knows of none, and a server may have refused only now
-            self._held = carried(self._documents({sheet.subject for sheet in sheets.values()}))
-        for group, sheet in sheets.items():
-            held = self._held.get(sheet.key, ({}, []))[0]
-            kind = ChangeKind.UPDATE if held else ChangeKind.CREATE
-            version = str((held.get("meta") or {}).get("versionId", ""))
-            changes.append(Change(document(sheet, group), kind, str(held.get("id", "")), version))
-        if changes and not self._dry_run:
-            self._journal.deliver(_DOCUMENTS, "", "1")
-        known = Known([])
+    def _file(self, turn: Turn, route: ScoreRoute, sheets: Mapping[str, Sheet]) -> list[Change]:
+        """Send the resources that carry the sheets, which have changed."""
+        changes, known = self._carriers.changes(route, sheets), Known([])
         sent = turn.send(changes, known, {change.write.value for change in changes})
-        self._receipt(turn, known, ScoreRoute.DOCUMENT, sent)
+        self._receipt(turn, known, route, sent)
         return sent
 
     def _receipt(self, turn: Turn, known: Known, route: ScoreRoute, sent: Iterable[Change]) -> None:
@@ -157,22 +137,6 @@ class Ladder:
         ours = [change for change in sent if not turn.is_unknown(change.write.value)]
         names = {c.write.value: c.stored_id or known.by_value.get(c.write.value, {}).get("id", "") for c in ours}
         self._journal.receipts.add(Receipt("scores", key, route, str(name)) for key, name in names.items())  # fmt: skip
-
-    def _documents(self, subjects: Collection[str]) -> list[Mapping[str, Any]]:
-        """Return the clients' documents, none where the server does not let us read them."""
-        try:
-            found = self._store.about("DocumentReference", sorted(subjects))
-        except (AccessDenied, Unreachable) as fault:
-            if fault.code == _NO_ANSWER:
-                raise
-            return []
-        return [resource for resource in found if is_shaped_document(resource)]
-
-
-def is_shaped_document(resource: Mapping[str, Any]) -> bool:
-    """Return whether a document can be looked at; its type is one concept, not many."""
-    bare = {name: value for name, value in resource.items() if name != "type"}
-    return is_shaped(bare) and isinstance(resource.get("content", []), list)
 
 
 def _sheets(writes: Sequence[Write], record: Record, turn: Turn) -> dict[str, Sheet]:

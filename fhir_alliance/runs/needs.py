@@ -26,6 +26,7 @@ ORDERING: Final = Needs(
 )
 SIGNING: Final = Needs(reads=of("Consent", "Patient"), writes=of("Consent"), reads_if_allowed=of("RelatedPerson"))
 DOCUMENTS: Final = Needs(reads_if_allowed=of("DocumentReference"), writes_if_allowed=of("DocumentReference"))
+SCORE_FORMS: Final = Needs(writes_if_allowed=of("QuestionnaireResponse"))
 IDENTIFYING: Final = Needs(reads=of("Patient"))  # a message names a client by an identifier of the receiver's
 PUBLISHING: Final = Needs(reads=of(*PUBLISHED), writes=of(*PUBLISHED))
 FITTING: Final = Needs(reads=of("QuestionnaireResponse", "Observation"))
@@ -39,4 +40,6 @@ def delivering(config: Config) -> Needs:
     needs = Needs()
     if ScoreRoute.DOCUMENT in config.delivery.scores:
         needs = needs.joined(DOCUMENTS)
+    if ScoreRoute.SCORE_FORM in config.delivery.scores:
+        needs = needs.joined(SCORE_FORMS)
     return needs.joined(IDENTIFYING) if config.delivery.patient_identifier else needs

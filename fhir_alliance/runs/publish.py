@@ -74,6 +74,12 @@ def artefacts(catalog: Catalog, others: Sequence[Mapping[str, Any]] = ()) -> lis
     return [*code_systems(instruments, forms), *concept_maps(instruments), *profiles(), *forms, *others]
 
 
+def score_sheet() -> dict[str, Any]:
+    """Return the Questionnaire to which scores are written as answers where a server takes no Observation."""
+    form: dict[str, Any] = json.loads((shipped("profiles") / "forms" / "score-sheet.json").read_bytes())
+    return form
+
+
 def profiles(folder: Path | None = None) -> Sequence[Mapping[str, Any]]:
     """Return the profiles, code systems and value sets that ship; the examples beside them are left out."""
     files = sorted((folder or shipped("profiles")).glob("*.json"))

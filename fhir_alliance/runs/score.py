@@ -16,7 +16,7 @@ from fhir_alliance.core.consent import ConsentRecord, Datum, gate
 from fhir_alliance.core.model import Cleared, Instrument, NoValue, Response, Score
 from fhir_alliance.core.scoring import Scorer
 from fhir_alliance.core.ways_out import Grounds, ItemsPass, items_to_record
-from fhir_alliance.fhir.inbound import Forms, Parked, Skipped
+from fhir_alliance.fhir.inbound import Forms, OwnForm, Parked, Skipped
 from fhir_alliance.fhir.learning import code_system_urls, value_set_urls
 from fhir_alliance.fhir.observation import Emitter, datum_of
 from fhir_alliance.fhir.versions import order
@@ -176,10 +176,12 @@ def score(
     summary = Summary()
     read, policy = desk.forms.read, desk.policy.consent
     for record in records:
+        form = read(record.body, record.source, now, number=record.line)
+        if isinstance(form, OwnForm):
+            continue
         summary.read += 1
         if not summary.read % 1000:
             watch(summary.read)
-        form = read(record.body, record.source, now, number=record.line)
         if not isinstance(form, Response):
             _set_aside(form, summary)
             continue

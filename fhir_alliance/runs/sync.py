@@ -12,8 +12,8 @@ from fhir_alliance.core.intake import Intake
 from fhir_alliance.core.model import Response, Write
 from fhir_alliance.core.safety import Concern
 from fhir_alliance.errors import AccessDenied, Unreachable
-from fhir_alliance.fhir.identifiers import local
-from fhir_alliance.fhir.inbound import Parked, Skipped, Withdrawal
+from fhir_alliance.fhir.identifiers import SCORE_FORM, local
+from fhir_alliance.fhir.inbound import OwnForm, Parked, Skipped, Withdrawal
 from fhir_alliance.fhir.inbound import Reading as Read
 from fhir_alliance.fhir.observation import rests_on, withdrawn
 from fhir_alliance.fhir.wire import questionnaire_of
@@ -149,7 +149,7 @@ class Finder:
 
     def find(self, page: Portion) -> None:
         """Take in the Questionnaires that a page's responses name."""
-        named = {questionnaire_of(record.body) for record in page.records} - {""} - self._asked
+        named = {questionnaire_of(record.body) for record in page.records} - {"", SCORE_FORM} - self._asked
         unknown = {url for url in named if not self._desk.forms.known.is_known(url)}
         self._asked |= named
         if not unknown:
@@ -189,8 +189,10 @@ def read_page(page: Portion, desk: Desk, store: Store, now: datetime, summary: S
     """Return the page sorted; unfinished and parked forms are counted, but their concerns are kept."""
     reading = Reading([], [], [], [], [], [])
     for record in page.records:
-        summary.read += 1
         form: Read | Intake = desk.forms.read(record.body, record.source, now, store.base, record.line)
+        if isinstance(form, OwnForm):
+            continue
+        summary.read += 1
         reading.read.extend((record.place, form.reference))
         if isinstance(form, Response):
             reading.forms.append(form)

@@ -301,7 +301,8 @@ def _has_key(stored: Mapping[str, Any], change: Change) -> bool:
     if write.system == CANONICAL:
         return stored.get("url") == write.value and stored.get("version") == orjson.loads(write.body).get("version")
     given = stored.get("identifier")
-    held = [i for i in given if isinstance(i, dict)] if isinstance(given, list) else []
+    several = given if isinstance(given, list) else [given]  # a QuestionnaireResponse has one
+    held = [i for i in several if isinstance(i, dict)]
     return (write.system, write.value) in [(i.get("system"), i.get("value")) for i in held]
 
 

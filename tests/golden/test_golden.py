@@ -38,6 +38,7 @@ from fhir_alliance.fhir.observation import Emitter, datum_of, observation_writes
 from fhir_alliance.fhir.provenance import Maker, provenance
 from fhir_alliance.fhir.safety_task import communication, escalation_task
 from fhir_alliance.fhir.score_document import document
+from fhir_alliance.fhir.score_form import score_form
 from fhir_alliance.fhir.score_sheet import sheet_of
 from fhir_alliance.fhir.task import carried_out, changed_task, new_task, read_review
 from fhir_alliance.runs.agenda import load_agenda
@@ -249,11 +250,11 @@ def provenance_of(observations: dict[str, bytes]) -> bytes:
     return provenance(changes, cleared, PHQ_9, Maker("1.2.3", "1"), NOW).write.body
 
 
-def document_of(observations: dict[str, bytes]) -> bytes:
-    """Return the document of a form's scores, for a server that takes no Observation."""
+def carriers_of(observations: dict[str, bytes]) -> dict[str, bytes]:
+    """Return what carries a form's scores on a server that takes no Observation."""
     sheet = sheet_of(map(json.loads, observations.values()))
     assert sheet is not None
-    return document(sheet, "form-5").body
+    return {"document-scores": document(sheet, "form-5").body, "form-scores": score_form(sheet, "form-5").body}
 
 
 def resources() -> dict[str, bytes]:
@@ -275,7 +276,7 @@ def resources() -> dict[str, bytes]:
         "observation-subscale": observations(checkin([]), CHECKIN)["bond"],
         "observation-subscale-prorated": observations(checkin(["trust"]), LENIENT)["bond"],
         "provenance": provenance_of(whole),
-        "document-scores": document_of(whole),
+        **carriers_of(whole),
         **(tasks := goal_tasks()),
         **goals_of(tasks["task-goal-review"]),
         "task-goal-review-repaired": repaired_task(),

@@ -1,4 +1,4 @@
-"""Scores land on a server that takes no Observation: as a document or a file, once, and never with more in it."""
+"""Scores land on a server that takes no Observation: carried or as a file, once, and never with more in it."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ PATIENT = {
 }  # fmt: skip
 REFUSING = {"refused": ("Observation",), "more": ("DocumentReference", "Patient"), "conditional_create": True}
 FILES = ["hl7v2", "csv"]
+CARRIED = {"score-form": "QuestionnaireResponse", "document": "DocumentReference"}
 
 
 class Clinic(NamedTuple):
@@ -101,34 +102,48 @@ def long_after(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(singles, "SETTLE_S", 0.0)
 
 
-def carried(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the Observations in a document."""
-    [data] = [c["attachment"]["data"] for c in document["content"] if "fhir+json" in c["attachment"]["contentType"]]
+def ours(at: Clinic, way: str) -> list[dict[str, Any]]:
+    """Return the resources that carry scores: documents, or answers to the score sheet."""
+    found = at.server.all(CARRIED[way])
+    return [r for r in found if way == "document" or "score-sheet" in r["questionnaire"]]
+
+
+def carried(held: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the Observations in a document or a score form."""
+    attachments = [content["attachment"] for content in held.get("content", ())]
+    answers = [item["answer"][0] for item in held.get("item", ()) if "answer" in item]
+    attachments += [answer["valueAttachment"] for answer in answers if "valueAttachment" in answer]
+    [data] = [each["data"] for each in attachments if "fhir+json" in each["contentType"]]
     return [entry["resource"] for entry in json.loads(b64decode(data))["entry"]]
 
 
-def value(document: dict[str, Any]) -> float:
-    """Return the one score in a document."""
-    [score] = [o["valueQuantity"]["value"] for o in carried(document) if "valueQuantity" in o]
+def value(held: dict[str, Any]) -> float:
+    """Return the one score in a document or a score form."""
+    [score] = [o["valueQuantity"]["value"] for o in carried(held) if "valueQuantity" in o]
     return float(score)
 
 
-def test_a_document_where_no_observation_is_taken(clinic: Callable[..., Clinic]) -> None:
-    """The score stands in one document, the summary says so, a receipt names it; a second run writes nothing."""
-    at = clinic("observation", "document")
+def key_of(held: dict[str, Any]) -> str:
+    """Return the identifier of a resource that carries scores."""
+    named = held["identifier"]
+    return str((named[0] if isinstance(named, list) else named)["value"])
+
+
+@pytest.mark.parametrize("way", CARRIED)
+def test_a_carrier_where_no_observation_is_taken(clinic: Callable[..., Clinic], way: str) -> None:
+    """The score stands in one resource, the summary says so, a receipt names it; a second run writes nothing."""
+    at = clinic("observation", way)
     first = at.run()
-    assert (first.exit, first.created["DocumentReference"]) == (Exit.DONE, 1)
-    assert any("documents" in way for way in first.lower)
-    [document] = at.server.all("DocumentReference")
-    assert value(document) == 8
+    assert (first.exit, first.read, first.created[CARRIED[way]]) == (Exit.DONE, 1, 1)
+    assert any("takes no Observation" in told for told in first.lower)
+    [held] = ours(at, way)
+    assert value(held) == 8
     [receipt] = at.receipts()
-    assert (receipt["rung"], receipt["where"], receipt["key"]) == (
-        "document", document["id"], document["identifier"][0]["value"],
-    )  # fmt: skip
+    assert (receipt["rung"], receipt["where"], receipt["key"]) == (way, held["id"], key_of(held))
     asked = len(at.server.writes)
     second = at.run()
-    assert (second.exit, second.created.total(), second.updated.total()) == (Exit.DONE, 0, 0)
-    assert any("documents" in way for way in second.lower)
+    assert (second.exit, second.read, second.created.total(), second.updated.total()) == (Exit.DONE, 1, 0, 0)
+    assert any("takes no Observation" in told for told in second.lower)
     assert len(at.server.writes) == asked
 
 
@@ -143,26 +158,63 @@ def test_a_document_says_no_more_than_the_score(clinic: Callable[..., Clinic]) -
     assert any("single answers" in way for way in done.lower)
 
 
-@pytest.mark.parametrize("way", ["batch", "singles"])
-def test_an_amended_form_changes_its_document(clinic: Callable[..., Clinic], way: str) -> None:
-    """The document of an amended form is updated under its identifier; the one of a void form is marked so."""
-    at = clinic("observation", "document", can=REFUSING | {"system": ("batch",) if way == "batch" else ()})
+def test_a_score_form_says_no_more_than_the_score(clinic: Callable[..., Clinic]) -> None:
+    """A score form holds title, score and band in words, the labels of the scores, and no answer of the client's."""
+    at = clinic("observation", "score-form")
+    done = at.run()
+    [form] = ours(at, "score-form")
+    assert len(carried(form)) == 2
+    [score] = [{i["linkId"]: i["answer"][0] for i in item["item"]} for item in form["item"] if "item" in item]
+    del score["score-code"]
+    said = {"score-name": {"valueString": "PHQ-9 total"}, "score-value": {"valueDecimal": 8}}
+    assert score == said | {"score-band": {"valueString": "mild"}}
+    assert {label["code"] for label in form["meta"]["security"]} == {"R", "PSY"}
+    assert "44250-9" not in json.dumps(form)  # the code of an item
+    assert any("single answers" in way for way in done.lower)
+
+
+def test_a_score_form_is_found_by_its_one_identifier(clinic: Callable[..., Clinic]) -> None:
+    """A response has one identifier and no list; a search for it finds it, so that no lower way is learnt."""
+    at = clinic("score-form", can=REFUSING | {"conditional_create": False})
+    assert at.run().exit is Exit.DONE
+    assert at.journal.refusals(datetime.now(UTC)) == frozenset()
+
+
+@pytest.mark.parametrize("changed", [{}, {"questionnaire": "urn:the-servers-own"}, {"identifier": {}}])
+def test_our_own_form_is_nobodys_answers(clinic: Callable[..., Clinic], changed: dict[str, Any]) -> None:
+    """A score form is not read as a client's: not scored, parked, counted, withdrawn, whatever was dropped of it."""
+    at = clinic("score-form")
     at.run()
-    [before] = at.server.all("DocumentReference")
+    [form] = ours(at, "score-form")
+    for status in ("completed", "in-progress", "entered-in-error"):
+        at.server.load(form | {"status": status, "meta": LATER} | changed)
+        done = at.run()
+        assert (done.exit, done.read, done.withdrawn, done.unfinished, done.parked) == (Exit.DONE, 1, 0, 0, [])
+
+
+@pytest.mark.parametrize("carrier", CARRIED)
+@pytest.mark.parametrize("way", ["batch", "singles"])
+def test_an_amended_form_changes_its_carrier(clinic: Callable[..., Clinic], way: str, carrier: str) -> None:
+    """What carries an amended form's scores is updated under its identifier; for a void form it is marked so."""
+    at = clinic("observation", carrier, can=REFUSING | {"system": ("batch",) if way == "batch" else ()})
+    at.run()
+    [before] = ours(at, carrier)
     at.server.load(AMENDED)
-    assert at.run().updated["DocumentReference"] == 1
-    [after] = at.server.all("DocumentReference")
-    assert (value(after), after["docStatus"], after["identifier"]) == (16, "amended", before["identifier"])
+    assert at.run().updated[CARRIED[carrier]] == 1
+    [after] = ours(at, carrier)
+    status = "docStatus" if carrier == "document" else "status"
+    assert (value(after), after[status], after["identifier"]) == (16, "amended", before["identifier"])
     at.server.load(VOID)
     assert at.run().exit is Exit.DONE
-    [void] = at.server.all("DocumentReference")
-    assert (void["status"], void["docStatus"]) == ("entered-in-error", "entered-in-error")
+    [void] = ours(at, carrier)
+    assert (void["status"], void[status]) == ("entered-in-error", "entered-in-error")
     assert at.run().updated.total() == 0
 
 
-def test_rules_see_scores_in_documents(clinic: Callable[..., Clinic]) -> None:
-    """A score that an earlier run left in a document counts in the judgement of the next one."""
-    at = clinic("observation", "document")
+@pytest.mark.parametrize("way", CARRIED)
+def test_rules_see_scores_that_are_carried(clinic: Callable[..., Clinic], way: str) -> None:
+    """A score that an earlier run left in another resource counts in the judgement of the next one."""
+    at = clinic("observation", way)
     at.run()
     assert at.server.all("Task") == []
     at.server.load(WORSE)
@@ -174,37 +226,57 @@ def test_rules_see_scores_in_documents(clinic: Callable[..., Clinic]) -> None:
 
 
 @pytest.mark.usefixtures("long_after")
+@pytest.mark.parametrize("way", CARRIED)
 @pytest.mark.parametrize("fault", ["CUT_BEFORE", "CUT_AFTER", "BUSY_AFTER", "THROTTLED"])
-def test_a_fault_at_a_document(clinic: Callable[..., Clinic], start_server: Any, fault: str) -> None:
-    """Whatever happens to the answers, after one more run the document stands, once."""
-    at = clinic("document")
+@pytest.mark.parametrize("conditional", [True, False])
+def test_a_fault_at_a_carrier(
+    clinic: Callable[..., Clinic], start_server: Any, fault: str, way: str, conditional: bool
+) -> None:
+    """Whatever happens to the answers, after one more run the scores stand, once."""
+    at = clinic(way, can=REFUSING | {"conditional_create": conditional})
     at.server.faults = [start_server.faults[fault]] * 4
     at.run()
     at.server.faults.clear()
     assert at.run().exit is Exit.DONE
-    assert len(at.server.all("DocumentReference")) == 1
+    assert len(ours(at, way)) == 1
 
 
-def test_a_server_that_drops_identifiers(clinic: Callable[..., Clinic]) -> None:
-    """Where identifiers are dropped, a document is known by what it carries, and updated, not doubled."""
-    at = clinic("observation", "document", can=REFUSING | {"dropped": ("identifier",)})
+@pytest.mark.parametrize("way", CARRIED)
+def test_a_server_that_drops_identifiers(clinic: Callable[..., Clinic], way: str) -> None:
+    """Where identifiers are dropped, a resource is known by what it carries, and updated, not doubled."""
+    at = clinic("observation", way, can=REFUSING | {"dropped": ("identifier",)})
     at.run()
     at.server.load(AMENDED)
     at.run()
-    [document] = at.server.all("DocumentReference")
-    assert value(document) == 16
+    [held] = ours(at, way)
+    assert value(held) == 16
 
 
-def test_a_lost_journal_finds_its_documents(clinic: Callable[..., Clinic]) -> None:
-    """A run that knows of no document, on a server that refuses only when asked, updates the one that stands there."""
-    at = clinic("observation", "document")
+@pytest.mark.usefixtures("long_after")
+@pytest.mark.parametrize("way", CARRIED)
+def test_a_lost_answer_where_nothing_is_searched_by_identifier(
+    clinic: Callable[..., Clinic], start_server: Any, way: str
+) -> None:
+    """What was written while its answer was lost is known again by its content, and not written twice."""
+    by_content = {"conditional_create": False, "search": ("_id", "_lastUpdated", "patient", "url")}
+    at = clinic(way, can=REFUSING | by_content | {"dropped": ("identifier",)})
+    at.server.faults = [start_server.faults["CUT_AFTER"]]
+    at.run()
+    at.run()
+    assert len(ours(at, way)) == 1
+
+
+@pytest.mark.parametrize("way", CARRIED)
+def test_a_lost_journal_finds_what_carries(clinic: Callable[..., Clinic], way: str) -> None:
+    """A run that knows of none, on a server that refuses only when asked, updates the one that stands there."""
+    at = clinic("observation", way)
     at.run()
     for table in ("refusal", "delivered", "bookmark"):
         at.journal._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
     at.server.load(AMENDED)
     at.run()
-    [document] = at.server.all("DocumentReference")
-    assert value(document) == 16
+    [held] = ours(at, way)
+    assert value(held) == 16
 
 
 def test_another_document_of_the_client_is_left_alone(clinic: Callable[..., Clinic]) -> None:
@@ -220,7 +292,7 @@ def test_another_document_of_the_client_is_left_alone(clinic: Callable[..., Clin
     assert len(at.server.all("DocumentReference")) == 2
 
 
-@pytest.mark.parametrize("way", ["document", *FILES])
+@pytest.mark.parametrize("way", [*CARRIED, *FILES])
 def test_what_stands_is_not_sent_again(clinic: Callable[..., Clinic], way: str) -> None:
     """A server that comes to take Observations gets the new ones; what was delivered stays, in its form."""
     at = clinic("observation", way)
@@ -232,7 +304,7 @@ def test_what_stands_is_not_sent_again(clinic: Callable[..., Clinic], way: str) 
     panels = [o for o in at.server.all("Observation") if "hasMember" in o]
     assert (done.exit, len(panels)) == (Exit.DONE, 1)
     assert panels[0]["effectiveDateTime"] == WORSE["authored"]
-    assert len(at.server.all("DocumentReference")) + len(at.files()) == 1
+    assert sum(len(ours(at, carrier)) for carrier in CARRIED) + len(at.files()) == 1
     assert {receipt["rung"] for receipt in at.receipts()} == {"observation", way}
 
 
@@ -288,7 +360,7 @@ SESSION = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("way", ["document", *FILES])
+@pytest.mark.parametrize("way", [*CARRIED, *FILES])
 def test_nobody_is_called_silent_whose_forms_were_delivered(clinic: Callable[..., Clinic], way: str) -> None:
     """A client whose scores stand in documents or files is not said to have sent none since the last session."""
     at = clinic("observation", way)
@@ -306,16 +378,16 @@ def test_one_way_alone_is_pinned(clinic: Callable[..., Clinic]) -> None:
     assert (done.exit, at.files(), at.server.all("DocumentReference")) == (Exit.REFUSED, [], [])
 
 
-@pytest.mark.parametrize("way", ["document", *FILES])
+@pytest.mark.parametrize("way", [*CARRIED, *FILES])
 def test_a_dry_run_leaves_nothing(clinic: Callable[..., Clinic], way: str) -> None:
     """A dry run plans the lower way and leaves neither document, file nor receipt."""
     at = clinic(way)
     done = at.run(dry_run=True)
     assert done.created.total() == 1
-    assert (at.files(), at.server.all("DocumentReference"), at.receipts()) == ([], [], [])
+    assert (at.files(), [ours(at, carrier) for carrier in CARRIED], at.receipts()) == ([], [[], []], [])
 
 
-@pytest.mark.parametrize("way", ["document", *FILES])
+@pytest.mark.parametrize("way", [*CARRIED, *FILES])
 def test_receipts_hold_no_data(clinic: Callable[..., Clinic], way: str) -> None:
     """A receipt says output, key, rung, place and time, and only its owner can read the file."""
     at = clinic("observation", way)

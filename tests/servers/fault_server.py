@@ -116,7 +116,7 @@ class FaultServer:
                 self._hidden[held, name] -= 1
                 continue
             subject = (resource.get("subject") or resource.get("for") or {}).get("reference")
-            given = [f"{i.get('system')}|{i.get('value')}" for i in resource.get("identifier", ())]
+            given = [f"{i.get('system')}|{i.get('value')}" for i in named(resource)]
             tests = {
                 "_id": lambda value, r=resource: r["id"] in value.split(","),
                 "patient": lambda value, s=subject: s in value.split(","),
@@ -184,7 +184,7 @@ class FaultServer:
         found = []
         for resource in self.all(kind):
             tags = [(tag["system"], tag["code"]) for tag in resource.get("meta", {}).get("tag", ())]
-            identifiers = [(i["system"], i["value"]) for i in resource.get("identifier", ())]
+            identifiers = [(i["system"], i["value"]) for i in named(resource)]
             if (key[2], key[3]) in (tags if key[1] == "_tag" else identifiers):
                 found.append(resource["id"])
         return found
@@ -215,6 +215,12 @@ class FaultServer:
             "resource": [{"type": kind, **held} for kind in (*TYPES, *can.more)],
         }
         return {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [rest]}
+
+
+def named(resource: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the identifiers of a resource: a QuestionnaireResponse has one, others a list."""
+    given = resource.get("identifier", [])
+    return given if isinstance(given, list) else [given]
 
 
 @contextmanager

@@ -31,7 +31,7 @@ CLASSPATH = SOURCE / "target" / "classpath.txt"
 READY_WITHIN_S = 180  # eleven seconds on a quiet machine with two cores; a busy one needs many times that
 _READY = re.compile(r"^READY (http://\S+)", re.MULTILINE)
 # A profile that is missing when something is first validated stays missing to the validator: order matters.
-_PUBLISHING_ORDER = ("CodeSystem", "ValueSet", "StructureDefinition")
+_PUBLISHING_ORDER = ("CodeSystem", "ValueSet", "StructureDefinition", "Questionnaire")
 
 
 def why_not() -> str:
@@ -184,7 +184,8 @@ class FhirClient:
 
 def publish(fhir: FhirClient) -> None:
     """Put this project's terminology and profiles on a server, each after what it builds on."""
-    found = [json.loads(path.read_text()) for path in PROFILES.glob("*.json") if ".example." not in path.name]
+    files = [path for path in PROFILES.glob("*.json") if ".example." not in path.name]
+    found = [json.loads(path.read_text()) for path in (*files, PROFILES / "forms" / "score-sheet.json")]
     needed = [artefact for artefact in found if artefact["resourceType"] in _PUBLISHING_ORDER]
     for artefact in sorted(needed, key=_publishing_rank):
         fhir.put(artefact)

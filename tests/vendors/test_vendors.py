@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fhir_alliance.fhir.outcome import Meaning, meaning_of
+from fhir_alliance.runs.carriers import TAKEN_AS
 from tests.vendors.vendors import NAMES, PLANS, facts, text
 
 CODES = [(name, code, meaning) for name in NAMES for code, meaning in facts(name).get("codes", {}).items()]
@@ -32,10 +33,12 @@ def test_seven_of_each_and_no_plan_left_over() -> None:
 
 
 def test_a_score_has_a_way_where_one_is_taken() -> None:
-    """Where a vendor takes Observations, the plan has a way of writing them once; where not, it says so."""
+    """The plan writes scores in the best kind of resource that a vendor takes; where it takes none, it says so."""
     for name in NAMES:
         routes = {r["output"]: r for r in json.loads((PLANS / f"{name}.json").read_text(encoding="utf-8"))["routes"]}
-        assert bool(routes["scores"]["route"]) == ("C" in facts(name)["types"]["Observation"]["can"])
+        can = {kind: "C" in facts(name)["types"].get(kind, {"can": ""})["can"] for kind in TAKEN_AS.values()}
+        assert routes["scores"]["type"] == next((kind for kind in TAKEN_AS.values() if can[kind]), "Observation")
+        assert bool(routes["scores"]["route"]) == any(can.values())
         assert "journal-only" not in routes["scores"]["route"]
         assert routes["scores"]["reason"]
 
