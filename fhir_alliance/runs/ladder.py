@@ -90,14 +90,24 @@ class Ladder:
         beside: Callable[[Sequence[Change]], Sequence[Change]], best: tuple[ScoreRoute, ReviewRoute],
     ) -> list[Change]:  # fmt: skip
         routes = self._routes(writes, record, best[0])
+        sent = self._lower(turn, record, writes, routes)
         direct = [w for w in writes if w.type != "Observation" or routes[w.group] is ScoreRoute.OBSERVATION]
         standing = {w.value for w in direct if w.type == "Observation"} | _standing(record)
         if len(direct) < len(writes) or self._carriers.are_used():
             direct = [unlinked(w, standing) if w.type == "Task" else w for w in direct]
+            refused = turn.refused()  # a review waits with the scores that it rests on
+            direct = [write for write in direct if write.group not in refused]
         listed = self._reviews.mine(direct, record, best[1])
         direct = [write for write in direct if write not in listed] if listed else direct
-        sent = turn.put(direct, beside=beside)
-        self._receipt(turn, record.known, ScoreRoute.OBSERVATION, [c for c in sent if _is_panel(c)])
+        stored = turn.put(direct, beside=beside)
+        self._receipt(turn, record.known, ScoreRoute.OBSERVATION, [c for c in stored if _is_panel(c)])
+        return sent + stored + self._reviews.keep(turn, record, listed)
+
+    def _lower(
+        self, turn: Turn, record: Record, writes: Sequence[Write], routes: Mapping[str, ScoreRoute]
+    ) -> list[Change]:
+        """Return what was delivered of the scores that go in a lower form, and tell it."""
+        sent: list[Change] = []
         for lower in (r for r in ScoreRoute if r is not ScoreRoute.OBSERVATION):
             chosen = [w for w in writes if w.type == "Observation" and routes[w.group] is lower]
             if not chosen:
@@ -108,7 +118,7 @@ class Ladder:
             sent += self._drops.leave(turn, lower, sheets) if lower.is_file else self._file(turn, lower, sheets)
             if lower is not self._allowed[0]:
                 turn.tell_lower(TOLD[lower])
-        return sent + self._reviews.keep(turn, record, listed)
+        return sent
 
     def _routes(self, writes: Sequence[Write], record: Record, route: ScoreRoute) -> dict[str, ScoreRoute]:
         """Return the form of each group: that in which it stands already, or else this one."""

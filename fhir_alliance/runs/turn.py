@@ -112,6 +112,10 @@ class Turn:
         if self._dry_run:
             self._summary.planned.append(named)
 
+    def refused(self) -> set[str]:
+        """Return the groups of which a part was not taken, so that the rest waits with it."""
+        return {parked.reference.removeprefix("QuestionnaireResponse/") for parked in self._refused}
+
     def is_unknown(self, key: str) -> bool:
         """Return whether nobody knows if a write of this page was done."""
         return key in self._unknown

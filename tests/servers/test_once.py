@@ -47,6 +47,7 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 COMPANY = [name for name in WAYS if "(d)" not in name and "(e)" not in name and "(f)" not in name]  # Provenance too
 LATER = (Exit.UNKNOWN, Exit.SAFETY_WAITING)
+NO_SCORES = ("Observation", "QuestionnaireResponse")  # the ways of a score that a site allows by itself; no document
 FAULTS = ["CUT_BEFORE", "CUT_AFTER", "BUSY_AFTER", "THROTTLED"]
 
 
@@ -192,8 +193,8 @@ def test_a_search_that_lags(clinic: Callable[..., Clinic], start_server: Any, wa
 
 @pytest.mark.parametrize("way", ["(a) client id", "(c) conditional create", "(d) search first", "batch, client id"])
 def test_a_type_that_is_refused(clinic: Callable[..., Clinic], way: str) -> None:
-    """Row 26: where a server takes no Observation, the safety review stands all the same, and the status is 22."""
-    server, run, journal = clinic(way, refused=("Observation",))
+    """Row 26: where a server takes scores in no way, the safety review stands all the same, and the status is 22."""
+    server, run, journal = clinic(way, refused=NO_SCORES)
     done = run()
     assert done.exit is Exit.REFUSED
     assert {"FA408"} == {refused.code for refused in done.refused}
@@ -239,7 +240,7 @@ def test_a_condition_that_is_ignored(clinic: Callable[..., Clinic]) -> None:
 @pytest.mark.parametrize("once", ["client-id", "conditional-create", "search-first"])
 def test_a_pinned_way_that_is_refused(clinic: Callable[..., Clinic], tmp_path: Path, once: str) -> None:
     """A way that a person pinned is the only one tried: where the server refuses it, the run ends with 22."""
-    server, _, journal = clinic("(d) search first", refused=("Observation",))
+    server, _, journal = clinic("(d) search first", refused=NO_SCORES)
     profile = fetch_profile(Http(server.base))
     held = profile.of("Observation").model_copy(update={"once": once})
     profile = profile.model_copy(update={"types": {**profile.types, "Observation": held}})
