@@ -21,7 +21,7 @@ from fhir_alliance.fhir.labels import codings
 
 CHANGE: Final = "reliable-change"
 RUPTURE: Final = "probable-rupture"
-_TITLES: Final = {CHANGE: "Reliable change", RUPTURE: "Probable rupture of the alliance"}
+_TITLES: Final = {CHANGE: "Reliable change", RUPTURE: "Probable rupture"}
 _UNITS: Final = {"{score}": "score", "1": "standard errors"}
 _CLASSES: Final = {
     ChangeClass.RECOVERED: "recovered",
@@ -48,7 +48,7 @@ def finding_write(finding: Finding, code: str, grounds: Grounds, group: str) -> 
     body = {
         "resourceType": "Observation",
         "id": finding.key,
-        "meta": {"security": codings(_labels(grounds.instrument))},
+        "meta": {"profile": [ids.FINDING_PROFILE], "security": codings(_labels(grounds.instrument))},
         "identifier": [{"system": ids.FINDING, "value": finding.key}],
         "status": "final",
         "category": _categories(grounds.instrument),

@@ -16,6 +16,7 @@ TERMS = f"{OURS}/CodeSystem/terms"
 PANEL, SCORE, SUBSCALE = "alliance-panel", "alliance-score", "alliance-subscale"
 GOAL, SAFETY = "alliance-goal-review-task", "alliance-safety-review-task"
 MESSAGE = "alliance-safety-message"
+FINDING = "alliance-finding"
 OBSERVATIONS, SCORES, TASKS = (PANEL, SCORE, SUBSCALE), (SCORE, SUBSCALE), (GOAL, SAFETY)
 
 Resource = dict[str, Any]
@@ -111,6 +112,17 @@ ABSENT = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/data-abse
 VALUED = both(with_(POINTS, "valueQuantity"), lambda resource: resource.pop("dataAbsentReason", None))
 PROXY = {"coding": [{"system": TERMS, "code": "proxy-rated"}]}
 
+INSIDE = {"system": TERMS, "code": "alliance-restricted"}
+RUPTURE = both(
+    with_("probable-rupture", "code", "coding", 0, "code"),
+    without("code", "coding", 0, "display"),
+    without("valueCodeableConcept"),
+    without("component"),
+    with_(True, "valueBoolean"),
+    also(ALLIANCE, "category"),
+    also(INSIDE, "meta", "security"),
+)
+
 # What these point to must stand on the server: the validator asks it for the type of a reference's target.
 TARGETS: list[Resource] = [
     {"resourceType": "Group", "id": "profiles", "type": "person", "actual": True},
@@ -194,6 +206,18 @@ BROKEN: list[tuple[str, tuple[str, ...], Change, str]] = [
         with_([{"system": f"{OURS}/CodeSystem/scores", "code": "phq9-total"}], "code", "coding"),
         "fa-subscale",
     ),
+    ("a finding of no identifier", (FINDING,), without("identifier"), "Observation.identifier"),
+    ("a finding of another kind", (FINDING,), with_("agenda", "code", "coding", 0, "code"), "fa-finding"),
+    ("a finding that is no finding", (FINDING,), without("category", 1), "Observation.category:finding"),
+    ("a change of no class", (FINDING,), with_("unchanged", "valueCodeableConcept", "coding", 0, "code"), "fa-change"),
+    ("a change from nothing", (FINDING,), without("derivedFrom", 0), "fa-change"),
+    ("a finding on a form", (FINDING,), with_([FORM, FORM], "derivedFrom"), "Observation.derivedFrom"),
+    ("a finding by no rule", (FINDING,), without("method"), "Observation.method"),
+    ("a finding without a sentence", (FINDING,), without("note"), "Observation.note"),
+    ("a finding without labels", (FINDING,), without("meta", "security"), "Observation.meta.security"),
+    ("a finding on the relationship that may leave", (FINDING,), also(ALLIANCE, "category"), "fa-inside"),
+    ("a rupture that is none", (FINDING,), both(RUPTURE, with_(False, "valueBoolean")), "fa-rupture"),
+    ("a rupture of an outcome", (FINDING,), both(RUPTURE, without("category", 2)), "fa-rupture"),
     ("no identifier", TASKS, without("identifier"), "Task.identifier"),
     ("only a foreign identifier", TASKS, with_("urn:x", "identifier", 0, "system"), "identifier:review"),
     ("an empty identifier", TASKS, without("identifier", 0, "value"), "identifier:review.value"),
@@ -272,6 +296,8 @@ ALLOWED: list[tuple[str, tuple[str, ...], Change]] = [
     ("all items answered", SCORES, without("component")),
     ("a decimal", SCORES, both(VALUED, with_(13.5, "valueQuantity", "value"))),
     ("a range", SCORES, with_([{"low": {"value": 0}, "high": {"value": 4}, "text": "minimal"}], "referenceRange")),
+    ("a rupture", (FINDING,), RUPTURE),
+    ("a finding withdrawn", (FINDING,), with_("entered-in-error", "status")),
     ("nobody's", TASKS, without("owner")),
     ("no score behind it", TASKS, without("reasonReference")),
     ("more evidence", TASKS, evidence()),
