@@ -24,6 +24,7 @@ from fhir_alliance.cli.export import export
 from fhir_alliance.cli.init import init
 from fhir_alliance.cli.instruments import instruments
 from fhir_alliance.cli.keys import keys
+from fhir_alliance.cli.listen import listen
 from fhir_alliance.cli.order import order
 from fhir_alliance.cli.parked import parked
 from fhir_alliance.cli.publish import publish
@@ -105,6 +106,7 @@ for command in (
     init,
     instruments,
     keys,
+    listen,
     order,
     parked,
     publish,

@@ -42,56 +42,10 @@ def sync(
 
     SIGTERM lets the page in hand be finished (status 75); killed, it loses nothing and is simply run again.
     """
-    from datetime import UTC, datetime
+    from fhir_alliance.cli.options import configuration, progress, reference_of, report, stoppable
+    from fhir_alliance.cli.syncing import Words, synced
 
-    from fhir_alliance.cli.options import (
-        catalog_of,
-        configuration,
-        messages,
-        opened,
-        progress,
-        reference_of,
-        report,
-        stoppable,
-    )
-    from fhir_alliance.cli.recording import recorded
-    from fhir_alliance.runs.audit import tell_of
-    from fhir_alliance.runs.needs import ORDERING, SIGNING, SYNC, delivering
-    from fhir_alliance.runs.order import order
-    from fhir_alliance.runs.parked import write_parked
-    from fhir_alliance.runs.policy import cadences_of, policy_of
-    from fhir_alliance.runs.renewal import renew
-    from fhir_alliance.runs.sync import sync as run
-    from fhir_alliance.stores.folder import FolderStore
-    from fhir_alliance.stores.opening import state_folder
-
-    config = configuration(ctx)
-    needs = SYNC if config.write.provenance else SYNC.without("Provenance")
-    needs = needs.joined(SIGNING) if config.consent.intake.on else needs
-    needs = needs.joined(ORDERING) if config.order.with_sync else needs
-    needs = needs.joined(delivering(config))
-    with (
-        recorded(metrics_file, log_file) as told,
-        opened(location, config, needs, dry_run=dry_run) as (store, journal),
-        progress("Syncing") as watch,
-        stoppable() as stop,
-    ):
-        catalog = catalog_of(config)
-        now = datetime.now(UTC)
-        tell = tell_of(store, config.audit, state_folder(store, config))
-        summary = run(
-            store, catalog, journal, policy_of(config), now,
-            dry_run=dry_run, explain=reference_of(client), watch=watch, stop=stop, tell=tell,
-        )  # fmt: skip
-        if config.order.with_sync:
-            summary.join(order(store, catalog, journal, cadences_of(config, catalog), now, dry_run=dry_run, tell=tell))
-        if config.consent.renew_days_before:
-            days = config.consent.renew_days_before
-            summary.join(renew(store, journal, days, now, dry_run=dry_run, tell=tell))
-        if not dry_run:
-            beside = store.folder if isinstance(store, FolderStore) else state_folder(store, config)
-            write_parked(parked_file or beside / "parked.ndjson", summary.parked)
-        told(summary)
-        if store.pulled_by.startswith(("authored", "roster")) or "states no" in store.pulled_by:
-            messages().print(f"Forms were found by {store.pulled_by}.")
+    words = Words(location, parked_file, reference_of(client), metrics_file, log_file, dry_run)
+    with progress("Syncing") as watch, stoppable() as stop:
+        summary = synced(configuration(ctx), words, watch=watch, stop=stop)
     report(ctx, summary, "Sync", as_json=as_json, dry_run=dry_run)

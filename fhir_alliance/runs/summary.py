@@ -48,6 +48,7 @@ class Summary:
         self.unchanged: Counter[str] = Counter()
         self.retired: Counter[str] = Counter()  # by publishing, which alone retires anything
         self.lower: set[str] = set()  # why anything was sent in a lower way than the best
+        self.notes: list[str] = []  # what the run did not do, or did in another way than one would think, in words
         self.steps: list[Step] = []  # of publishing
         self.client = client
         self.story: list[Passage] = []
@@ -100,6 +101,7 @@ class Summary:
             **self._told(),
             "safety_reviews": {name: self.reviews[name] for name in REVIEWS},
             **({"lower": sorted(self.lower)} if self.lower else {}),
+            **({"notes": self.notes} if self.notes else {}),
             "created": dict(sorted(self.created.items())),
             "updated": dict(sorted(self.updated.items())),
             "unchanged": dict(sorted((self.unchanged + Counter(Task=len(self.standing))).items())),

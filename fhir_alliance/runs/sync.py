@@ -29,7 +29,7 @@ from fhir_alliance.runs.programs import labelled
 from fhir_alliance.runs.provenance import provenances
 from fhir_alliance.runs.record import Record
 from fhir_alliance.runs.reviews import News, review_tasks
-from fhir_alliance.runs.rounds import rounds
+from fhir_alliance.runs.rounds import is_wanted, rounds
 from fhir_alliance.runs.safety import SafetyPath
 from fhir_alliance.runs.score import Desk
 from fhir_alliance.runs.summary import Summary
@@ -41,6 +41,7 @@ from fhir_alliance.stores.store import Store
 LOG: Final = logging.getLogger("fhir_alliance.sync")
 _NO_ANSWER: Final = "FA402"
 _NO_SEARCH: Final = "FA409"
+_NO_ROUND: Final = "Clients who sent nothing were not looked at: what was left as files cannot be read back."
 
 
 class Reading(NamedTuple):
@@ -111,8 +112,11 @@ def sync(
             if stop():
                 summary.stopped = True
                 break
+        summary.notes += [f"Forms were found by {store.pulled_by}."] if not only and store.pulled_by else []
         if not summary.stopped:
             look = not only and not ladder.is_blind()
+            if is_wanted(policy.rules) and ladder.is_blind():
+                summary.notes.append(_NO_ROUND)
             for record in rounds(store, desk, seen, now, ladder.carried) if look else ():
                 tell(queried(set(record.subjects), now))
                 due = review_tasks(News((), (), (), record.subjects), record, desk, now, summary)

@@ -45,7 +45,7 @@ class FolderStore:
     """Resources in a folder."""
 
     base = ""
-    pulled_by = "a folder is read whole"
+    pulled_by = ""  # a folder is read whole
 
     def __init__(self, folder: Path) -> None:
         """folder: must exist; nothing is read until it is asked for."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import time
+from datetime import time, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,11 +19,13 @@ from fhir_alliance.stores.folder import FolderStore
 from fhir_alliance.stores.http import Http
 from fhir_alliance.stores.identity import authorised, limits_of, way_of
 from fhir_alliance.stores.journal import lease
+from fhir_alliance.stores.origin import origin_of
 from fhir_alliance.stores.patience import Pace, Quiet
 from fhir_alliance.stores.pull import Pull, PullPlan
 from fhir_alliance.stores.scopes import Needs, of
 from fhir_alliance.stores.server import ServerStore
 from fhir_alliance.stores.store import Store
+from fhir_alliance.stores.subscription import Hook
 
 
 def open_store(location: str, config: Config, needs: Needs = Needs()) -> Store:  # noqa: B008 - frozen
@@ -68,6 +70,25 @@ def open_sources(location: str, config: Config, types: Collection[str]) -> Sourc
     limits, way = limits_of(config.http), Way(config.http.ca_file, config.http.proxy)  # a vendor's headers stay home
     api = open_http(place, config, Needs(reads=of(*types)))
     return Sources(api, lambda origin: Http(origin, limits=limits, way=way), config.bulk.origins)
+
+
+@contextmanager
+def open_hook(location: str, config: Config, address: str, secret: str, lasts: timedelta) -> Iterator[Hook]:
+    """Yield the Subscription that sends notices of a server to an address of ours; nothing is sent yet.
+
+    lasts: how long it stands unless it is renewed.  Raises StopRun FA128 (a folder), FA458 (a secret would travel
+    where others can read it).
+    """
+    place = located(location, config)
+    if not is_address(place):
+        raise StopRun("FA128", "a folder tells nobody when it changes.", "Give --store URL.")
+    if not origin_of(address).is_private:
+        raise StopRun("FA458", "notices would travel unencrypted.", "Give --address https://..., of a proxy with TLS.")
+    http = open_http(place, config, Needs(reads=of("Subscription"), writes=of("Subscription")))
+    try:
+        yield Hook(http, address, secret, lasts)
+    finally:
+        http.close()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -60,22 +60,29 @@ class Stub(msgspec.Struct, rename="camel"):
     resource_type: str = ""
 
 
-def chosen(plan: PullPlan, profile: Callable[[], ServerProfile]) -> tuple[Pull, str]:
-    """Return how to pull, and why, for people. profile: asked only where nobody has chosen."""
+class Chosen(NamedTuple):
+    """How to pull, and why, for people. is_best: nothing has to be said of it, all that changes is found in time."""
+
+    how: Pull
+    why: str
+    is_best: bool = False
+
+
+def chosen(plan: PullPlan, profile: Callable[[], ServerProfile]) -> Chosen:
+    """Return how to pull. profile: asked only where nobody has chosen."""
     if plan.by is not None:
-        return plan.by, "[store] pull says so"
+        return Chosen(plan.by, "[store] pull says so", plan.by is Pull.LAST_UPDATED)
     held = profile()
     search = held.of(KIND).search
     if "_lastUpdated" in search or KIND not in held.types:
-        return Pull.LAST_UPDATED, "the server can be searched by _lastUpdated"
+        return Chosen(Pull.LAST_UPDATED, "the server can be searched by _lastUpdated", is_best=True)
     if "authored" in search:
-        return (
-            Pull.AUTHORED,
-            f"the server offers no search by _lastUpdated (the last {plan.window_days} days are read)",
-        )
+        window = f"(the last {plan.window_days} days are read)"
+        return Chosen(Pull.AUTHORED, f"the server offers no search by _lastUpdated {window}")
     if plan.roster:
-        return Pull.ROSTER, "the server can be searched by patient only"
-    return Pull.LAST_UPDATED, "the server states no search that finds changes: name a [store] roster, or use export"
+        return Chosen(Pull.ROSTER, "the server can be searched by patient only")
+    why = "the server states no search that finds changes: name a [store] roster, or use export"
+    return Chosen(Pull.LAST_UPDATED, why)
 
 
 def pulled(http: Http, plan: PullPlan, how: Pull, since: str, seen: Seen) -> Iterator[Page]:

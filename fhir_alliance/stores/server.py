@@ -54,8 +54,8 @@ class ServerStore:
 
     def responses(self, since: str, again: Collection[str], seen: Seen = unseen) -> Iterator[Page]:
         """Yield pages of QuestionnaireResponses that are new or changed, as well as the server can tell."""
-        how, why = chosen(self._plan, lambda: self.profile)
-        self.pulled_by = f"{how}: {why}"
+        how, why, is_best = chosen(self._plan, lambda: self.profile)
+        self.pulled_by = "" if is_best else f"{how}: {why}"
         missing = set(again)
         for page in pulled(self._http, self._plan, how, since, seen):
             missing -= {record.place for record in page.records}

@@ -85,7 +85,7 @@ class Store(Protocol):
     name: str
     base: str
 
-    pulled_by: str  # how responses were found, and why, in words
+    pulled_by: str  # how responses were found, and why, in words; empty where it is the way that one would expect
 
     def responses(self, since: str, again: Collection[str], seen: Seen = unseen) -> Iterator[Page]:
         """Yield the QuestionnaireResponses changed since a mark, and those named in `again`."""

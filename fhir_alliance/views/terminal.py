@@ -33,7 +33,7 @@ def summary_text(title: str, counts: Mapping[str, Any], *, dry_run: bool = False
             what = ", ".join(f"{number:,} {kind}" for kind, number in counts[name].items())
             lines.append(Text(f"  {verb if name != 'unchanged' else ''}{name}: {what}"))
     lines += _safety(counts["safety_reviews"])
-    lines += [Text(f"  {way}") for way in counts.get("lower", ())]
+    lines += [Text(f"  {words}") for words in (*counts.get("lower", ()), *counts.get("notes", ()))]
     if not counts["created"] and not counts["updated"] and counts["unchanged"]:
         lines.append(Text("  Nothing changed."))
     return Group(*lines)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from threading import Lock
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
+
+import requests
 
 from tests.servers.loopback import Port, Quiet
 
@@ -56,12 +58,16 @@ class Abilities:
 
 @dataclass
 class FaultServer:
-    """The server. faults: what happens to the next writes, in turn.  writes: what was asked, with its path."""
+    """The server. faults: what happens to the next writes, in turn.  writes: what was asked, with its path.
+
+    on_write: told the type of each write before it is done.
+    """
 
     can: Abilities = field(default_factory=Abilities)
     faults: list[Fault] = field(default_factory=list)
     writes: list[tuple[str, str]] = field(default_factory=list)
     base: str = ""
+    on_write: Callable[[str], None] = lambda kind: None
 
     def __post_init__(self) -> None:
         self._held: dict[tuple[str, str], dict[str, Any]] = {}
@@ -73,6 +79,15 @@ class FaultServer:
         """Put resources there as an EHR would."""
         for resource in resources:
             self._held[resource["resourceType"], resource["id"]] = resource
+
+    def drop(self, kind: str, name: str) -> None:
+        """Let a resource be gone."""
+        del self._held[kind, name]
+
+    def notify(self) -> list[int]:
+        """Send a notice for each active Subscription, as a rest-hook without payload; return how they were answered."""
+        active = [each for each in self.all("Subscription") if each["status"] == "active"]
+        return [_notice(each["channel"]) for each in active]
 
     def all(self, kind: str) -> list[dict[str, Any]]:
         """Return the resources of a type."""
@@ -86,6 +101,7 @@ class FaultServer:
             if method == "GET" or place.endswith("_search"):
                 return self._read(place, url.query if method == "GET" else body.decode())
             self.writes.append((method, path))
+            self.on_write(place.partition("/")[0])
             fault = self.faults.pop(0) if self.faults else Fault.NONE
             if fault is Fault.CUT_BEFORE:
                 return None
@@ -121,7 +137,7 @@ class FaultServer:
                 "_id": lambda value, r=resource: r["id"] in value.split(","),
                 "patient": lambda value, s=subject: s in value.split(","),
                 "identifier": lambda value, g=given: value in g,
-                "url": lambda value, r=resource: r.get("url") in value.split(","),
+                "url": lambda value, r=resource: _address(r) in value.split(","),
             }
             used = [(key, asked[key]) for key in tests if key in asked and key not in self.can.ignored]
             if all(tests[key](value) for key, value in used):
@@ -178,7 +194,9 @@ class FaultServer:
         return 201, self._new(kind, body)
 
     def _matching(self, kind: str, query: str) -> list[str]:
-        """Return the ids that a condition finds: of an identifier, or of a tag."""
+        """Return the ids that a condition finds: of an identifier, of a tag, or of an address."""
+        if query.startswith("url="):
+            return [r["id"] for r in self.all(kind) if _address(r) == query.removeprefix("url=")]
         key = re.fullmatch(r"(identifier|_tag)=(.+)\|(.+)", query)
         assert key is not None, query
         found = []
@@ -197,6 +215,8 @@ class FaultServer:
 
     def _keep(self, kind: str, name: str, body: dict[str, Any]) -> str:
         kept = {key: value for key, value in body.items() if key not in self.can.dropped}
+        if body.get("resourceType") == "Subscription" and body["status"] == "requested":
+            kept["status"] = "active"
         self._held[kind, name] = kept | {"id": name}
         return name
 
@@ -221,6 +241,18 @@ def named(resource: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the identifiers of a resource: a QuestionnaireResponse has one, others a list."""
     given = resource.get("identifier", [])
     return given if isinstance(given, list) else [given]
+
+
+def _address(resource: dict[str, Any]) -> Any:
+    """Return what a search by url looks at."""
+    return resource["channel"]["endpoint"] if resource["resourceType"] == "Subscription" else resource.get("url")
+
+
+def _notice(channel: dict[str, Any]) -> int:
+    headers = dict(header.split(": ", 1) for header in channel["header"])
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.post(channel["endpoint"], headers=headers, timeout=10).status_code
 
 
 @contextmanager

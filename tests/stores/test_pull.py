@@ -62,7 +62,8 @@ def test_the_best_way_that_a_server_offers_is_chosen(search: tuple[str, ...], ro
 
 def test_no_choice_is_made_in_silence(serve: Serve) -> None:
     """Where nothing that a server states finds changes, the reason says what to do."""
-    _, why = chosen(PullPlan(), lambda: profile("patient"))
+    _, why, is_best = chosen(PullPlan(), lambda: profile("patient"))
+    assert not is_best
     assert "roster" in why
     assert "export" in why
 
