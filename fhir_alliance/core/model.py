@@ -529,6 +529,7 @@ class Review(msgspec.Struct, frozen=True):
     stage: how far people have come with it.  ending: why we ended it, if it was us.
     decision: what client and clinician decided.
     title: what the Task is called, where the site has words of its own; else empty.
+    labels: security labels of what it rests on.
     """
 
     key: str
@@ -554,6 +555,7 @@ class Review(msgspec.Struct, frozen=True):
     decision: Decision | None = None
     confirmed_by: str = ""
     title: str = ""
+    labels: tuple[str, ...] = ("R", "PSY")
 
 
 # -------------------------------------------------------------- Tally, Write

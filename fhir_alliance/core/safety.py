@@ -13,7 +13,10 @@ from enum import StrEnum
 
 import msgspec
 
-from fhir_alliance.core.model import Answer, Item
+from fhir_alliance.core.labels import NOT_TO_SUPERVISOR, NOT_TO_THERAPIST, union
+from fhir_alliance.core.model import Answer, Instrument, Item
+
+_WISHES = frozenset({NOT_TO_THERAPIST, NOT_TO_SUPERVISOR})
 
 
 class ConcernKind(StrEnum):
@@ -28,6 +31,8 @@ class Concern(msgspec.Struct, frozen=True):
     """One form whose safety item a clinician should look at. Holds no answer.
 
     language: the form was answered in it; empty where unknown.
+    labels: security labels of the form; whom the client keeps its rating from is not among them: an answer about safety
+    is always seen by a clinician.
     """
 
     response_key: str
@@ -39,6 +44,14 @@ class Concern(msgspec.Struct, frozen=True):
     kind: ConcernKind
     when: datetime | None
     language: str = ""
+    labels: tuple[str, ...] = ()
+
+
+def concern_labels(instrument: Instrument, form: Iterable[str]) -> tuple[str, ...]:
+    """Return the labels of a concern. form: those of the form itself."""
+    critical = (item.labels for item in instrument.items if item.critical is not None)
+    found = union(instrument.labels, *critical, form)
+    return tuple(label for label in found if label.rpartition("|")[2] not in _WISHES)
 
 
 def concern_kind(

@@ -6,8 +6,9 @@ not used to foretell anything or to decide who gets care (NICE NG225); it asks f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -16,6 +17,8 @@ from fhir_alliance.core.model import Evidence, Level, Review, ReviewKind, Review
 from fhir_alliance.core.reviews import Setting
 from fhir_alliance.core.safety import Concern, ConcernKind
 
+KeepsOut: TypeAlias = Callable[[str, str], bool]
+"""Whether somebody, by reference, is kept from a client's data."""
 _ESCALATION = "safety-escalation"
 
 
@@ -23,6 +26,7 @@ class SafetyText(msgspec.Struct, frozen=True):
     """What a safety review says in one language. A site can replace each sentence.
 
     late_one, late: the answer's age; {days} and {date} are filled in.  overdue: {hours} is filled in.
+    readdressed: that whoever would be asked first is kept from the client's data, and this one is asked in their place.
     phone: the site's number for a crisis; with_phone: {phone} is filled in.  client: words to offer to the client.
     """
 
@@ -43,6 +47,7 @@ class SafetyText(msgspec.Struct, frozen=True):
     declined: str
     cancelled: str
     phone: str = ""
+    readdressed: str = ""
 
 
 class SafetyPolicy(msgspec.Struct, frozen=True):
@@ -70,20 +75,48 @@ class SafetyPolicy(msgspec.Struct, frozen=True):
         return self.texts.get(language, self.texts.get(language.partition("-")[0], self.staff()))
 
 
+class Addressee(NamedTuple):
+    """Who is asked, empty where nobody is left. is_other: whether somebody before them is kept out."""
+
+    who: str
+    is_other: bool
+
+
+def nobody(who: str, client: str) -> bool:
+    """Return that somebody is kept from no client's data: where a site keeps no list."""
+    return False
+
+
+def addressee(candidates: Iterable[str], client: str, keeps_out: KeepsOut) -> Addressee:
+    """Return the first of some references, the best first, who is not kept from the client's data."""
+    is_other = False
+    for who in filter(None, candidates):
+        if not keeps_out(who, client):
+            return Addressee(who, is_other)
+        is_other = True
+    return Addressee("", is_other)
+
+
 def concern_key(concern: Concern) -> str:
     """Return the key of the review that a concern asks for: the same in every run, and whichever way it is sent."""
     return review_key(ReviewKind.SAFETY.value, concern.subject, concern.response_key, concern.kind.value)
 
 
 def plan_safety_review(
-    concern: Concern, setting: Setting, existing: Collection[str], policy: SafetyPolicy, now: datetime
-) -> Review | None:
-    """Return the clinician review that a concern asks for, or None where it stands (or stood) already."""
+    concern: Concern, setting: Setting, existing: Collection[str], policy: SafetyPolicy, now: datetime,
+    keeps_out: KeepsOut = nobody,
+) -> Review | None:  # fmt: skip
+    """Return the clinician review that a concern asks for, or None where it stands (or stood) already.
+
+    keeps_out: whether somebody is kept from a client's data; they are never asked, others in their place.
+    """
     key = concern_key(concern)
     if key in existing:
         return None
     text = policy.staff()
     client = policy.client(concern.language)
+    asked = addressee((policy.owner, setting.owner, policy.escalate_to), concern.subject, keeps_out)
+    said = (_concern_words(concern, text, now), text.readdressed if asked.is_other else "")
     return Review(
         key,
         ReviewKind.SAFETY,
@@ -91,14 +124,15 @@ def plan_safety_review(
         concern.subject,
         setting.episode,
         Level.URGENT,
-        (Evidence(key, "safety-answer", _concern_words(concern, text, now), "", ""),),
+        (Evidence(key, "safety-answer", " ".join(filter(None, said)), "", ""),),
         (client.client + _phone(client),),
         now,
         now + timedelta(hours=policy.due_hours),
-        policy.owner or setting.owner,
+        asked.who,
         concern.reference,
         encounter=setting.encounter,
         title=text.title,
+        labels=concern.labels,
     )
 
 

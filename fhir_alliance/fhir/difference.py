@@ -157,7 +157,7 @@ def _updated(write: Write, stored: Mapping[str, Any]) -> Change | None:
         elif wanted["status"] == "final":
             wanted["status"] = "corrected"  # FHIR: a final result that changes says so
         _keep_labels(stored, wanted)
-    elif _bare(stored) == _bare(wanted):
+    elif _bare(stored) == _bare(wanted) and covers(_labels(stored), _labels(wanted)):
         return None
     stored_id = str(stored.get("id", ""))
     wanted["id"] = stored_id

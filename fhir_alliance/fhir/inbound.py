@@ -21,7 +21,7 @@ import msgspec
 from fhir_alliance.core.keys import derived
 from fhir_alliance.core.labels import union
 from fhir_alliance.core.model import FormStatus, Instrument, NoValue, Number, Rater, Response
-from fhir_alliance.core.safety import Concern, concern_kind
+from fhir_alliance.core.safety import Concern, concern_kind, concern_labels
 from fhir_alliance.errors import ParkItem
 from fhir_alliance.fhir.answers import MAX_ITEMS, Answers, FormReader
 from fhir_alliance.fhir.identifiers import FHIR_ID, SCORE, local
@@ -167,7 +167,16 @@ class Forms:
             when, trouble = None, fault
         if not finished or trouble is not None:
             concern = _concern(
-                reader, read, key, reference, subject, encounter, when, finished, _language(wire.language)
+                reader,
+                read,
+                key,
+                reference,
+                subject,
+                encounter,
+                when,
+                finished,
+                _language(wire.language),
+                _labels(wire, read),
             )
             if not finished:
                 return Skipped(reference, status, concern)
@@ -199,7 +208,8 @@ class Forms:
             return None
         title = self.known.instruments[form.instrument].title
         named = (form.key, form.reference, form.subject, form.encounter, form.instrument, title)
-        return Concern(*named, kind, form.when, form.language)
+        labels = concern_labels(self.known.instruments[form.instrument], form.labels)
+        return Concern(*named, kind, form.when, form.language, labels)
 
     def _concern_in_wreck(self, line: bytes, now: datetime, base: str) -> Concern | None:
         """Return a concern from a record that as a whole cannot be read: its safety item may still be."""
@@ -358,10 +368,11 @@ def _client(named: str, base: str) -> str:
 
 def _concern(
     reader: FormReader, read: Answers, key: str, reference: str, subject: str, encounter: str,
-    when: datetime | None, finished: bool, language: str = "",
+    when: datetime | None, finished: bool, language: str = "", labels: tuple[str, ...] = (),
 ) -> Concern | None:  # fmt: skip
     kind = concern_kind(reader.critical, read.points, read.broken, finished=finished)
     if kind is None:
         return None
     instrument = reader.instrument
-    return Concern(key, reference, subject, encounter, instrument.id, instrument.title, kind, when, language)
+    named = (key, reference, subject, encounter, instrument.id, instrument.title)
+    return Concern(*named, kind, when, language, concern_labels(instrument, labels))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from fhir_alliance.core.labels import ORDER, REDACTED, SUBSETTED, Ceiling, may_carry, union
+from fhir_alliance.core.labels import ORDER, REDACTED, SUBSETTED, Ceiling, covers, may_carry, union
 from fhir_alliance.fhir import identifiers as ids
 
 _INTEGRITY: Final = ids.V3 + "ObservationValue"
@@ -61,6 +61,17 @@ def bundle_meta(resources: Iterable[Mapping[str, Any]], *, left_out: bool) -> di
     if left_out:
         security.append({"system": _INTEGRITY, "code": REDACTED})
     return {"security": security}
+
+
+def raised(resource: Mapping[str, Any], labels: Iterable[str]) -> dict[str, Any]:
+    """Return a resource's meta with further labels; none that stands there falls, and marks stay."""
+    meta, stood = dict(resource.get("meta") or {}), labels_of(resource)
+    wanted = union(stood, labels)
+    if not covers(stood, wanted):
+        lower = {label for label in ORDER if label not in wanted}
+        kept = [c for c in meta.get("security") or () if c.get("code") not in lower]
+        meta["security"] = [*kept, *codings(label for label in wanted if label not in stood)]
+    return meta
 
 
 def subsetted(resource: Mapping[str, Any], without: Iterable[str]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import orjson
 from fhir_alliance.core.model import Review, Write, WriteMode
 from fhir_alliance.fhir import identifiers as ids
 from fhir_alliance.fhir.elements import instant, software, stored_moment
-from fhir_alliance.fhir.labels import codings
 from fhir_alliance.fhir.task import new_task
 
 # Task.status: those that wait for somebody or are being done, and those that were handed back undone.
@@ -70,7 +69,7 @@ def communication(task: Write, sent: datetime) -> Write:
     message: dict[str, Any] = {
         "resourceType": "Communication",
         "id": said["id"],
-        "meta": {"profile": [ids.SAFETY_MESSAGE_PROFILE], "security": codings(("R", "PSY"))},
+        "meta": {"profile": [ids.SAFETY_MESSAGE_PROFILE], "security": said["meta"]["security"]},
         "identifier": said["identifier"],
         "status": "in-progress",  # completed by whoever has read it
         "category": [{"coding": [{"system": ids.COMMUNICATION_CATEGORY, "code": "alert"}]}],

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from fhir_alliance.core.labels import union
 from fhir_alliance.core.model import (
     Achievement,
     Decision,
@@ -31,7 +32,7 @@ from fhir_alliance.core.model import (
 from fhir_alliance.core.stages import brings_quiet, status_of
 from fhir_alliance.fhir import identifiers as ids
 from fhir_alliance.fhir.elements import MISSHAPEN, instant, software, stored_moment, value_of
-from fhir_alliance.fhir.labels import codings
+from fhir_alliance.fhir.labels import codings, labels_of, raised
 
 _TITLE = {
     ReviewKind.GOAL: "Review goals and tasks with the client",
@@ -39,6 +40,7 @@ _TITLE = {
 }
 _PROFILE = {ReviewKind.GOAL: ids.GOAL_REVIEW_PROFILE, ReviewKind.SAFETY: ids.SAFETY_REVIEW_PROFILE}
 _PRIORITY = {Level.ROUTINE: "routine", Level.URGENT: "urgent"}
+_LABELS = ("R", "PSY")  # what every review carries at least
 _PROPOSAL = "proposed-achievement"
 _MAY_CONFIRM = ("Patient/", "RelatedPerson/", "Practitioner/", "PractitionerRole/")
 _CITED = re.compile(r"(.*?) \[([a-z][a-z-]*): (.*)\]", re.DOTALL)  # a sentence, its rule, and what it cites
@@ -49,7 +51,7 @@ def new_task(review: Review, group: str = "") -> Write:
     task: dict[str, Any] = {
         "resourceType": "Task",
         "id": review.key,
-        "meta": {"profile": [_PROFILE[review.kind]], "security": codings(("R", "PSY"))},
+        "meta": {"profile": [_PROFILE[review.kind]], "security": codings(union(_LABELS, review.labels))},
         "identifier": [{"system": ids.REVIEW, "value": review.key}],
         "status": "requested",
         "intent": "order",
@@ -78,6 +80,8 @@ def new_task(review: Review, group: str = "") -> Write:
 def changed_task(stored: Mapping[str, Any], review: Review, now: datetime, group: str = "") -> Write:
     """Return the write that brings a stored Task to what the review now says, keeping what people wrote."""
     task = {**stored, "lastModified": instant(now)}
+    if meta := raised(stored, review.labels):
+        task["meta"] = meta
     if review.status is ReviewStatus.CANCELLED:
         ending = {"coding": [{"system": ids.TERMS, "code": review.ending.value}]} if review.ending else {}
         task |= {"status": "cancelled", "statusReason": {**ending, "text": review.note}}
@@ -133,6 +137,7 @@ def _read_review(resource: Mapping[str, Any], base: str) -> Review | None:
         ending=_ending_of(resource),
         proposal=_proposal_of(inputs),
         decision=_decision_of(resource),
+        labels=labels_of(resource),
         confirmed_by=_confirmed_by(resource, base),
         title="" if (text := str((resource.get("code") or {}).get("text", ""))) == _TITLE[ReviewKind(code)] else text,
     )

@@ -38,6 +38,14 @@ def labelled(forms: Sequence[Response], store: Store, programs: frozenset[str]) 
     return found
 
 
+def is_of_program(encounter: Mapping[str, Any] | None, programs: frozenset[str], base: str) -> bool:
+    """Return whether a session is known to be of a Part 2 program; one of which nobody can tell is not.
+
+    That is for reviews of safety answers, which have to be seen: a label on a guess could hide one.
+    """
+    return EVERYTHING in programs or _organization(encounter or {}, "serviceProvider", base) in programs
+
+
 def protected(form: Response) -> Response:
     """Return a form labelled as a Part 2 program's."""
     return msgspec.structs.replace(form, labels=union(form.labels, (PART_2,)))

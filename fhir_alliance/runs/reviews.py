@@ -30,6 +30,7 @@ from fhir_alliance.fhir.goal import read_pursued
 from fhir_alliance.fhir.task import changed_task, new_task
 from fhir_alliance.runs.findings import finding_writes
 from fhir_alliance.runs.record import Record, changed_since
+from fhir_alliance.runs.review_labels import labelled
 from fhir_alliance.runs.rule_cards import rulebook
 from fhir_alliance.runs.score import Desk
 from fhir_alliance.runs.summary import Summary
@@ -75,6 +76,8 @@ def review_tasks(news: News, record: Record, desk: Desk, now: datetime, summary:
         own = [finding for finding in findings if finding.subject == subject and _counts(finding)]
         found = _spoken(Found(tuple(own), looked_for, regular), language_of(subject, history), desk.policy.agenda)
         planned = plan_goal_reviews(settings[subject], found, reviews, desk.policy.review, now)
+        forms = [form.form for form in news.cleared if form.form.subject == subject]
+        planned = labelled(reviews, planned, chart, forms, record, desk)
         proposals = proposals_of(chart, record, desk, now) if _may_propose((*reviews, *planned)) else {}
         for review in with_proposals(reviews, planned, proposals):
             review = msgspec.structs.replace(review, agenda=desk.policy.agenda.once(review.agenda))
@@ -118,13 +121,11 @@ def history_with(news: News, record: Record) -> tuple[list[Score], dict[str, dat
     """Return the clients' scores as they are with the news, and by client the moment from which they are judged anew.
 
     That moment is the earliest new score; where one that stood before has changed or is void, it is the client's first:
-    what was said since then may have rested on it.
+    what was said since then may have rested on it. What the client keeps from the therapist counts as void.
     """
-    stood = {score.key: score for score in record.history if not score.is_kept}
+    stood = {score.key: _veiled(score) for score in record.history}
     void = {write.value for write in news.voided}
-    fresh = {score.key: score for score in news.scores}
-    stood = {key: score for key, score in stood.items() if key not in fresh or not fresh[key].is_kept}
-    fresh = {key: score for key, score in fresh.items() if not score.is_kept}
+    fresh = {score.key: _veiled(score) for score in news.scores}
     history = [
         msgspec.structs.replace(score, withdrawn=True) if score.key in void else fresh.get(score.key, score)
         for score in (stood | fresh).values()
@@ -132,6 +133,11 @@ def history_with(news: News, record: Record) -> tuple[list[Score], dict[str, dat
     changed = [score for score in history if score.key in fresh or score.key in void]
     shaken = {score.subject for score in changed if score.key in stood and _differs(score, stood[score.key])}
     return history, changed_since((*changed, *(score for score in history if score.subject in shaken)))
+
+
+def _veiled(score: Score) -> Score:
+    """Return a score as reviews may know of it: one that the client keeps from the therapist is none."""
+    return msgspec.structs.replace(score, withdrawn=True) if score.is_kept else score
 
 
 def _differs(score: Score, before: Score) -> bool:

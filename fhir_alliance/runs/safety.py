@@ -15,17 +15,26 @@ from types import TracebackType
 import msgspec
 
 from fhir_alliance.core.audit import Access
+from fhir_alliance.core.labels import PART_2, union
 from fhir_alliance.core.model import ReviewKind, ReviewStatus, Write
 from fhir_alliance.core.reviews import Setting
 from fhir_alliance.core.safety import Concern
-from fhir_alliance.core.safety_reviews import SafetyPolicy, cancel_withdrawn, concern_key, plan_safety_review
+from fhir_alliance.core.safety_reviews import (
+    KeepsOut,
+    SafetyPolicy,
+    cancel_withdrawn,
+    concern_key,
+    nobody,
+    plan_safety_review,
+)
 from fhir_alliance.errors import AllianceError, SafetyWaiting, StopRun
 from fhir_alliance.fhir.inbound import Withdrawal
 from fhir_alliance.fhir.setting import setting_of
 from fhir_alliance.fhir.task import changed_task, new_task
 from fhir_alliance.runs.audit import queried, written
+from fhir_alliance.runs.programs import is_of_program
 from fhir_alliance.runs.record import Record
-from fhir_alliance.runs.safety_delivery import Delivery
+from fhir_alliance.runs.safety_delivery import Delivery, Resource
 from fhir_alliance.runs.safety_watch import watch_reviews
 from fhir_alliance.runs.summary import Summary
 from fhir_alliance.stores.journal import Journal
@@ -44,10 +53,16 @@ class SafetyPath:
     """Concerns on their way to a clinician. As a context, it keeps in the outbox what a failing run leaves behind."""
 
     def __init__(
-        self, store: Store, journal: Journal, policy: SafetyPolicy, summary: Summary, now: datetime, *, dry_run: bool
-    ) -> None:
+        self, store: Store, journal: Journal, policy: SafetyPolicy, summary: Summary, now: datetime, *, dry_run: bool,
+        keeps_out: KeepsOut = nobody, programs: frozenset[str] = frozenset(),
+    ) -> None:  # fmt: skip
+        """keeps_out: whether somebody is kept from a client's data; no review is addressed to them.
+
+        programs: under 42 CFR Part 2, as references of organizations, or "*".
+        """
         self._delivery = Delivery(store, journal, summary, now, dry_run=dry_run)
         self._outbox, self._policy, self._dry_run = journal.outbox, policy, dry_run
+        self._keeps_out, self._programs = keeps_out, programs
         self._tried: set[str] = set()
         self._pending: dict[str, Concern] = {}  # not known to stand in the record
         self._sent: dict[str, Concern] = {}  # taken by the store, durable when it has finished
@@ -86,7 +101,7 @@ class SafetyPath:
 
     def watch(self) -> None:
         """Count the reviews that stand open, and escalate those that nobody has taken in time."""
-        watch_reviews(self._delivery, self._policy)
+        watch_reviews(self._delivery, self._policy, self._keeps_out)
 
     def raise_concerns(self, concerns: Iterable[Concern]) -> None:
         """Open the urgent reviews that answers ask for; one that stands, stood or waits already is left as it is."""
@@ -96,10 +111,15 @@ class SafetyPath:
         self._tried |= new.keys()
         self._pending |= new
         known = self._delivery.known({concern.subject for concern in new.values()}, new)
-        settings = self._settings(new)
+        encounters = self._encounters(new.values())
+        settings = self._settings(new, encounters)
         writes = []
         for key, concern in new.items():
-            review = plan_safety_review(concern, settings[key], known.by_value, self._policy, self._delivery.now)
+            if is_of_program(encounters.get(concern.encounter), self._programs, self._delivery.store.base):
+                concern = msgspec.structs.replace(concern, labels=union(concern.labels, (PART_2,)))
+            review = plan_safety_review(
+                concern, settings[key], known.by_value, self._policy, self._delivery.now, self._keeps_out
+            )
             if review is None:
                 self._delivery.summary.standing.add(f"safety {concern.response_key}")
             else:
@@ -130,16 +150,20 @@ class SafetyPath:
             if review.kind is ReviewKind.SAFETY and review.status is ReviewStatus.OPEN and review.focus in gone
         ]
 
-    def _settings(self, concerns: Mapping[str, Concern]) -> dict[str, Setting]:
-        """Return what each review hangs on, by its key; what cannot be read stays empty, and no review waits for it."""
-        store, named = self._delivery.store, {concern.encounter for concern in concerns.values()} - {""}
+    def _encounters(self, concerns: Iterable[Concern]) -> dict[str, Resource]:
+        """Return the sessions that the forms name, by reference, as far as they can be read."""
+        store, named = self._delivery.store, {concern.encounter for concern in concerns} - {""}
         encounters = self._delivery.told(lambda: store.named("Encounter", named)) or []
-        seen = {f"Encounter/{encounter.get('id')}": encounter for encounter in encounters}
+        return {f"Encounter/{encounter.get('id')}": encounter for encounter in encounters}
+
+    def _settings(self, concerns: Mapping[str, Concern], encounters: Mapping[str, Resource]) -> dict[str, Setting]:
+        """Return what each review hangs on, by its key; what cannot be read stays empty, and no review waits for it."""
+        store = self._delivery.store
         teams = self._delivery.about("CareTeam", {concern.subject for concern in concerns.values()})
         found = {}
         for key, concern in concerns.items():
             own = [team for team in teams if team.get("subject", {}).get("reference") == concern.subject]
-            found[key] = setting_of(concern.subject, seen.get(concern.encounter), (), (), own, store.base)
+            found[key] = setting_of(concern.subject, encounters.get(concern.encounter), (), (), own, store.base)
         return found
 
     def _save_what_was_sent(self, fault: BaseException) -> None:

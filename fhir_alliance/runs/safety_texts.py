@@ -16,7 +16,7 @@ from fhir_alliance.core.safety_reviews import SafetyText
 from fhir_alliance.errors import StopRun
 
 _FILLED: Final = {"late_one": ("date",), "late": ("days", "date"), "overdue": ("hours",), "with_phone": ("phone",)}
-_MAY_BE_EMPTY: Final = frozenset({"phone", "crisis"})
+_MAY_BE_EMPTY: Final = frozenset({"readdressed", "phone", "crisis"})
 
 
 class _TextFile(RootModel[dict[str, dict[str, str]]]):

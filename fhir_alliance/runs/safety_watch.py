@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from fhir_alliance.core.model import Review, ReviewKind, Write
-from fhir_alliance.core.safety_reviews import SafetyPolicy, is_overdue, plan_escalation
+from fhir_alliance.core.safety_reviews import KeepsOut, SafetyPolicy, addressee, is_overdue, nobody, plan_escalation
 from fhir_alliance.errors import RetryLater
 from fhir_alliance.fhir.safety_task import (
     HANDED_BACK,
@@ -30,9 +30,11 @@ class _Late(NamedTuple):
     review: Review
 
 
-def watch_reviews(delivery: Delivery, policy: SafetyPolicy) -> None:
+def watch_reviews(delivery: Delivery, policy: SafetyPolicy, keeps_out: KeepsOut = nobody) -> None:
     """Count the reviews that stand open, and ask the supervisor, once, about each that nobody has taken in time.
 
+    keeps_out: whether somebody is kept from a client's data: then not they are asked, but the care team's supervisor,
+    or else who is on call.
     One query gives all of them; those of the supervisors are not watched again.
     """
     summary, base = delivery.summary, delivery.store.base
@@ -49,7 +51,7 @@ def watch_reviews(delivery: Delivery, policy: SafetyPolicy) -> None:
             late.append(_Late(task, review))
     if late:
         summary.reviews["overdue"] += len(late)
-        _escalate(late, delivery, policy)
+        _escalate(late, delivery, policy, keeps_out)
 
 
 def _watched(delivery: Delivery) -> list[Resource]:
@@ -61,9 +63,9 @@ def _watched(delivery: Delivery) -> list[Resource]:
     return tasks or []
 
 
-def _escalate(late: Sequence[_Late], delivery: Delivery, policy: SafetyPolicy) -> None:
+def _escalate(late: Sequence[_Late], delivery: Delivery, policy: SafetyPolicy, keeps_out: KeepsOut) -> None:
     subjects = {review.subject for _, review in late}
-    writes = _escalations(late, delivery.about("CareTeam", subjects), delivery, policy)
+    writes = _escalations(late, delivery.about("CareTeam", subjects), delivery, policy, keeps_out)
     known = delivery.known(subjects, {write.value for write in writes})
     left = delivery.send(writes, known)
     delivery.summary.reviews["escalated"] += len(writes) - len(left)
@@ -71,14 +73,17 @@ def _escalate(late: Sequence[_Late], delivery: Delivery, policy: SafetyPolicy) -
 
 
 def _escalations(
-    late: Sequence[_Late], teams: Sequence[Resource], delivery: Delivery, policy: SafetyPolicy
+    late: Sequence[_Late], teams: Sequence[Resource], delivery: Delivery, policy: SafetyPolicy, keeps_out: KeepsOut
 ) -> list[Write]:
     """Return the supervisors' Tasks; none where neither the site nor the care team names a supervisor."""
     writes = []
     for task, review in late:
         own = [team for team in teams if team.get("subject", {}).get("reference") == review.subject]
-        supervisor = policy.escalate_to or supervisor_of(own, delivery.store.base)
-        if supervisor:
-            child = plan_escalation(review, supervisor, policy, delivery.now, declined=is_handed_back(task))
+        candidates = [policy.escalate_to or supervisor_of(own, delivery.store.base)]
+        if candidates[0] and keeps_out(candidates[0], review.subject):
+            candidates += [supervisor_of(own, delivery.store.base), policy.owner]
+        asked = addressee(candidates, review.subject, keeps_out)
+        if asked.who:
+            child = plan_escalation(review, asked.who, policy, delivery.now, declined=is_handed_back(task))
             writes.append(escalation_task(child, task))
     return writes

@@ -76,7 +76,10 @@ def sync(
     tell = untold if dry_run else tell
     desk = Desk(catalog, policy)
     ladder = Ladder(store, journal, policy.delivery, now, dry_run=dry_run)
-    with SafetyPath(store, journal, policy.safety, summary, now, dry_run=dry_run) as safety:
+    with SafetyPath(
+        store, journal, policy.safety, summary, now, dry_run=dry_run,
+        keeps_out=policy.boundaries.is_excluded, programs=policy.part2_programs,
+    ) as safety:  # fmt: skip
         safety.deliver()
         safety.watch()
         tell(safety.accesses())

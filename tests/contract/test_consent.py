@@ -219,6 +219,52 @@ def test_no_review_reveals_what_is_kept_from_the_therapist(site: Site, choice: s
     assert not [name for name in kept if name in told]
 
 
+def test_a_rating_that_is_kept_later_leaves_the_review_that_rests_on_it(site: Site) -> None:
+    """A client who afterwards keeps a rating from the therapist ends the review of it; back again, it opens again."""
+    weeks = [clinic.checkin(f"c{week}", points, f"02-0{week}") for week, points in ((1, 5), (2, 4), (3, 5))]
+    site.load(*clinic.people(), *weeks, wish("c4", "02-04", "may-see-both", points=1))
+    site.sync()
+    [task] = clinic.tasks(site, "goal-review")
+    assert task["status"] == "requested"
+    for choice, status in (("may-see-supervisor", "cancelled"), ("may-see-both", "requested")):
+        site.load(wish("c4", "02-04", choice, points=1) | {"status": "amended"})
+        site.sync()
+        [task] = clinic.tasks(site, "goal-review")
+        assert task["status"] == status
+        assert site.sync().created == {}
+
+
+def test_a_rating_that_is_kept_from_the_supervisor_later_labels_the_review(site: Site) -> None:
+    """A client who afterwards keeps a rating from the supervisor: the open review takes over the label."""
+    weeks = [clinic.checkin(f"c{week}", points, f"02-0{week}") for week, points in ((1, 5), (2, 4), (3, 5))]
+    site.load(*clinic.people(), *weeks, wish("c4", "02-04", "may-see-both", points=1))
+    site.sync()
+    [before] = clinic.tasks(site, "goal-review")
+    assert "withheld-from-supervisor" not in labels(before)
+    site.load(wish("c4", "02-04", "may-see-therapist", points=1) | {"status": "amended"})
+    site.sync()
+    [task] = clinic.tasks(site, "goal-review")
+    assert task["status"] == "requested"
+    assert {"withheld-from-supervisor", "V"} <= labels(task)
+    assert site.sync().created == {}
+
+
+def test_reviews_take_over_the_labels_of_what_they_rest_on(site: Site) -> None:
+    """A form under a label of its own: goal review and safety review carry it; another client's do not."""
+    security = [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "ETH"}]
+    risky = [*SEVERE[:8], 2]
+    site.load(
+        *clinic.people(),
+        *(clinic.form(name, points, day, meta={"security": security}) for name, points, day in
+          (("a1", MILD, "01-05"), ("a2", risky, "01-12"))),
+        *(clinic.form(name, points, day, BEN) for name, points, day in (("b1", MILD, "01-05"), ("b2", risky, "01-12"))),
+    )  # fmt: skip
+    site.sync()
+    for kind in ("goal-review", "safety-review"):
+        found = {task["for"]["reference"]: labels(task) for task in clinic.tasks(site, kind)}
+        assert found == {ANNA: {"R", "PSY", "ETH"}, BEN: {"R", "PSY"}}, kind
+
+
 def test_no_review_goes_to_somebody_who_is_kept_out(site: Site) -> None:
     """A therapist whom the site keeps from the client's data owns no review of the client; the review still stands."""
     kept_out = Boundaries(exclusions=(Exclusion("Practitioner/lea", ANNA, Reason.CONFLICT_OF_INTEREST),))

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import msgspec
 import pytest
 
+from fhir_alliance.core.boundaries import Boundaries, Exclusion, Reason
 from fhir_alliance.core.model import Response
 from fhir_alliance.core.reviews import Setting
 from fhir_alliance.core.safety_reviews import SafetyPolicy, plan_safety_review
@@ -76,6 +77,27 @@ def test_a_review_nobody_takes_reaches_the_supervisor_once(site: Site, check_val
     assert second["partOf"] == [{"reference": f"Task/{first['id']}"}]
     assert (second["owner"]["reference"], second["priority"]) == ("Practitioner/sue", "asap")
     check_valid(site)
+
+
+def test_no_review_is_addressed_to_somebody_who_is_kept_out(site: Site) -> None:
+    """Where whoever is on call is kept from the client's data, the supervisor is asked in their place, and told so."""
+    site.load(*people(), form())
+    kept_out = Boundaries(exclusions=(Exclusion("Practitioner/call", "Patient/anna", Reason.DUAL_RELATIONSHIP),))
+    site.sync(msgspec.structs.replace(POLICY, boundaries=kept_out))
+    [task] = reviews(site)
+    assert task["owner"]["reference"] == "Practitioner/sue"
+    assert SAFETY.staff().readdressed in task["description"]
+    assert "call" not in str(task["description"])
+
+
+def test_no_escalation_goes_to_a_supervisor_who_is_kept_out(site: Site) -> None:
+    """Where the supervisor is kept from the client's data, what nobody takes goes to who is on call instead."""
+    site.load(*people(), form())
+    kept_out = Boundaries(exclusions=(Exclusion("Practitioner/sue", "Patient/anna", Reason.CLIENT_WISH),))
+    policy = msgspec.structs.replace(POLICY, boundaries=kept_out)
+    site.sync(policy)
+    site.sync(policy, now=later(site, 5))
+    assert [task["owner"]["reference"] for task in reviews(site)] == ["Practitioner/call"] * 2
 
 
 def test_a_review_that_is_taken_stays_where_it_is(site: Site) -> None:

@@ -150,6 +150,7 @@ def test_what_waits_holds_no_answer_and_only_we_can_read_it(ehr: Ehr, run: Run, 
         "response_key": "r1", "reference": "QuestionnaireResponse/r1", "subject": "Patient/p1", "encounter": "",
         "instrument": "phq-9", "title": "Patient Health Questionnaire 9 (PHQ-9)", "kind": "answered",
         "when": "2026-01-05T10:00:00+01:00", "language": "de",
+        "labels": ["R", "PSY"],
     }  # fmt: skip
 
 
