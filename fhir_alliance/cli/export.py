@@ -12,7 +12,7 @@ from fhir_alliance.cli.options import json_option, store_option
 @click.command(
     epilog="\b\nExample:\n  fhir-alliance export --store https://ehr.example/fhir --out ./export --group clinic\n"
     "  fhir-alliance export --store https://ehr.example/fhir --out ./export --group clinic --since last --sync\n\n"
-    "Exit status 20: the server reports resources that it could not export. 75: not ready; run it again."
+    "Exit status 20: resources that the server could not export, or lines that are none. 75: not ready; run it again."
 )
 @store_option
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="Where the files land.")
@@ -59,7 +59,7 @@ def export(
     finally:
         sources.close()
     messages().print(export_text(msgspec.to_builtins(found)))
-    status = Exit.PARKED if found.errors else Exit.DONE
+    status = Exit.PARKED if found.errors or found.bad_lines else Exit.DONE
     if then_sync:
         try:
             ctx.invoke(sync, location=str(out), as_json=as_json)

@@ -32,12 +32,16 @@ LAST: Final = "last"
 
 
 class Exported(msgspec.Struct, frozen=True):
-    """What an export brought. files: type to number.  resources: type to lines.  errors: files of the server's own."""
+    """What an export brought. files: type to number.  resources: type to lines.  errors: files of the server's own.
+
+    bad_lines: left out, because they are no resources; told by their places in `.export/bad-lines.ndjson`.
+    """
 
     files: dict[str, int]
     resources: dict[str, int]
     deleted: int
     errors: int
+    bad_lines: int
     until: str
     is_job_ended: bool
     has_consents: bool
@@ -156,22 +160,23 @@ def _fetched(
             watch(f"file {number + 1} of {len(wanted)}")
             url = joined(running.job, output.url)
             http = sources.of(url, needs_token=manifest.requires_access_token)
-            count = _file(http, folder.aside / name, msgspec.structs.replace(output, url=url))
-            running = folder.keep(msgspec.structs.replace(running, files={**running.files, name: count}))
+            lines = _file(http, folder.aside / name, msgspec.structs.replace(output, url=url), number + 1)
+            files, bad = {**running.files, name: lines.count}, (*running.bad, *lines.bad)
+            running = folder.keep(msgspec.structs.replace(running, files=files, bad=bad))
     return running
 
 
-def _file(http: Http, path: Path, output: Output) -> int:
-    """Return the number of lines of one file, fetched and checked; what is not whole leaves nothing."""
+def _file(http: Http, path: Path, output: Output, number: int) -> Lines:
+    """Return the lines of one file, fetched and checked; what is not whole leaves nothing. number: in the manifest."""
     attempt = 0
     while True:
         attempt += 1
         try:
             with new_file(path) as out:
-                lines = Lines(out, output.type)
+                lines = Lines(out, output.type, number)
                 fetch(http, output, lines.take)
                 lines.end(output.count)
-            return lines.count
+            return lines
         except Unreachable:
             if attempt == ATTEMPTS:
                 raise
@@ -188,4 +193,5 @@ def _told(folder: ExportFolder, running: Running, manifest: Manifest, *, is_job_
     until, names = (held.until, held.files) if held is not None else ("", {})
     has_consents = any(name.startswith("Consent.") and count for name, count in names.items())
     gone = sum(1 for _ in folder.deleted(running))
-    return Exported(dict(files), dict(resources), gone, len(manifest.error), until, is_job_ended, has_consents)
+    errors, bad = len(manifest.error), len(running.bad)
+    return Exported(dict(files), dict(resources), gone, errors, bad, until, is_job_ended, has_consents)

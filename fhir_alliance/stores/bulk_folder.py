@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -17,7 +17,7 @@ import msgspec
 
 from fhir_alliance.errors import StopRun
 from fhir_alliance.stores.bulk import Manifest, Order
-from fhir_alliance.stores.bulk_lines import Named, deleted_in, ids_in
+from fhir_alliance.stores.bulk_lines import BadLine, Named, deleted_in, ids_in
 from fhir_alliance.stores.files import BUFFER, new_file, new_folder
 from fhir_alliance.stores.folder import ASIDE, DERIVED, LANDING
 
@@ -25,11 +25,15 @@ _NUMBERED: Final = re.compile(r"([A-Z][A-Za-z]+)\.(\d{3,})\.ndjson")
 STAGED: Final = "staged-"  # then a number and a type
 DELETED: Final = "Bundle"  # what the files of the manifest's lists hold
 ERRORS: Final = "OperationOutcome"
+BAD_LINES: Final = "bad-lines.ndjson"
 _Kept = TypeVar("_Kept", bound=msgspec.Struct)
 
 
 class Running(msgspec.Struct, frozen=True):
-    """An export under way. files: staged name to number of lines.  landing: staged name to final name."""
+    """An export under way. files: staged name to number of lines.  landing: staged name to final name.
+
+    bad: the lines that were left out.
+    """
 
     base: str
     order: Order
@@ -37,6 +41,7 @@ class Running(msgspec.Struct, frozen=True):
     job: str
     manifest: Manifest | None = None
     files: dict[str, int] = {}
+    bad: tuple[BadLine, ...] = ()
     landing: dict[str, str] = {}
     is_landed: bool = False
 
@@ -99,6 +104,7 @@ class ExportFolder:
                 os.replace(self.aside / staged, self.folder / name)
             counts[name] = running.files[staged]
         self._hold(running, counts)
+        self._tell_bad(running.bad)
         (self.aside / LANDING).unlink(missing_ok=True)
         return self.keep(msgspec.structs.replace(running, is_landed=True))
 
@@ -118,10 +124,18 @@ class ExportFolder:
                 yield from deleted_in(self.aside / staged)
 
     def _hold(self, running: Running, counts: dict[str, int]) -> None:
-        """Note what stands here; where the server reports errors, the next export begins where this one did."""
+        """Note what stands here; where something is missing, the next export begins where this one did."""
         manifest = running.manifest
-        until = running.since if manifest is None or manifest.error else manifest.transaction_time.isoformat()
+        is_whole = manifest is not None and not manifest.error and not running.bad
+        until = manifest.transaction_time.isoformat() if manifest is not None and is_whole else running.since
         self._write("manifest.json", Held(running.base, running.order, until, counts))
+
+    def _tell_bad(self, bad: Sequence[BadLine]) -> None:
+        """Leave the places of the lines that were left out, and nothing of their text."""
+        (self.aside / BAD_LINES).unlink(missing_ok=True)
+        if bad:
+            with new_file(self.aside / BAD_LINES) as out:
+                out.writelines(msgspec.json.encode(each) + b"\n" for each in bad)
 
     def _take_out(self, old: Iterable[str], running: Running, counts: dict[str, int]) -> None:
         gone: dict[str, set[str]] = {}

@@ -1,4 +1,8 @@
-"""NDJSON as it arrives: every line is looked at before any of its file counts."""
+"""NDJSON as it arrives: every line is looked at before any of its file counts.
+
+A line that is no resource of the announced type is left out and told by its place. Not so in files whose every line can
+forbid something: who lost the one line that says no would share.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,10 @@ from fhir_alliance.errors import StopRun, Unreachable
 from fhir_alliance.stores.files import BUFFER
 
 MAX_LINE: Final = 32 * 1024 * 1024  # bytes; a form with scanned pages in it is smaller
+MOST_BAD: Final = 1000  # of one file; more is no slip
+# Consents, what was deleted ("Bundle"), and what tells of which program a form is (42 CFR Part 2, runs/programs.py).
+WHOLE: Final = frozenset({"Consent", "Bundle", "EpisodeOfCare", "Encounter"})
+_FORBIDS: Final = "Consent"
 
 
 class Named(msgspec.Struct, frozen=True, rename="camel"):
@@ -40,12 +48,28 @@ class Deleted(msgspec.Struct, frozen=True):
     entry: list[Entry] = []
 
 
-class Lines:
-    """Takes bytes, and gives whole lines of one type to a file. Raises Unreachable FA447 for any other line."""
+class BadLine(msgspec.Struct, frozen=True):
+    """A line that was left out. file: its place in the manifest, from 1.  line: from 1.  reason: none of its text."""
 
-    def __init__(self, out: IO[bytes], kind: str) -> None:
-        self._out, self._kind, self._rest = out, kind, bytearray()
+    type: str
+    file: int
+    line: int
+    reason: str
+
+
+class Lines:
+    """Takes bytes, and gives whole lines of one type to a file. Others are left out, and kept in `bad` by their place.
+
+    Raises Unreachable FA447 where that cannot be: in a file that has to be whole, where nothing in it is a resource, at
+    a line that is cut off or much too long, and where a Consent stands in another type's file.
+    """
+
+    def __init__(self, out: IO[bytes], kind: str, number: int = 0) -> None:
+        """number: the file's place in the manifest, from 1."""
+        self._out, self._kind, self._number, self._rest = out, kind, number, bytearray()
+        self._line = 0
         self.count = 0
+        self.bad: list[BadLine] = []
 
     def take(self, piece: bytes) -> None:
         """Take the next bytes, wherever they are divided."""
@@ -59,30 +83,42 @@ class Lines:
 
     def end(self, count: int) -> None:
         """Take the last line, and hold the number of lines against what was announced (-1: nothing was)."""
-        self._keep(self._rest)
-        if count not in (-1, self.count):
+        self._keep(self._rest, is_cut=True)
+        if count not in (-1, self.count + len(self.bad)):
+            found = self.count + len(self.bad)
             raise Unreachable(
-                "FA447", f"a {self._kind} file has {self.count} lines, not the {count} announced.", "Run again."
+                "FA447", f"a {self._kind} file has {found} lines, not the {count} announced.", "Run again."
             )
+        if self.bad and not self.count:
+            raise self._wrong("is the first of a file without any resource")
 
-    def _keep(self, line: bytearray) -> None:
+    def _keep(self, line: bytearray, *, is_cut: bool = False) -> None:
+        """Give a line to the file. is_cut: no line feed came after it; what is no resource may be half of one."""
+        self._line += 1
         text = bytes(line.strip())
         if not text:
             return
-        self.count += 1
         try:
             named = msgspec.json.decode(text, type=Named)
         except (msgspec.DecodeError, RecursionError):
-            raise self._wrong("is no resource") from None
+            self._leave_out("is no resource", must_stop=is_cut)
+            return
         if named.resource_type != self._kind:
-            raise self._wrong("is of another type")
+            self._leave_out("is of another type", must_stop=named.resource_type == _FORBIDS)
+            return
+        self.count += 1
         try:
             self._out.write(text + b"\n")
         except OSError as error:
             raise StopRun("FA124", f"the folder cannot be written ({error.strerror}).", "Make room.") from None
 
+    def _leave_out(self, what: str, *, must_stop: bool) -> None:
+        if must_stop or self._kind in WHOLE or len(self.bad) == MOST_BAD:
+            raise self._wrong(what)
+        self.bad.append(BadLine(self._kind, self._number, self._line, what))
+
     def _wrong(self, what: str) -> Unreachable:
-        return Unreachable("FA447", f"line {self.count} of a {self._kind} file {what}.", "Nothing of it was kept.")
+        return Unreachable("FA447", f"line {self._line} of a {self._kind} file {what}.", "Nothing of it was kept.")
 
 
 def ids_in(path: Path) -> Iterator[str]:

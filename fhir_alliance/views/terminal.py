@@ -49,6 +49,10 @@ def export_text(found: Mapping[str, Any]) -> RenderableType:
         (found["deleted"], f"Deleted on the server, and taken out of the folder: {found['deleted']:,}."),
         (not found["has_consents"], "No Consent came: sync then goes by [consent] default."),
         (found["errors"], f"The server could not export everything: {found['errors']:,} files of errors in .export/."),
+        (
+            found["bad_lines"],
+            f"Lines that are no resource, left out: {found['bad_lines']:,} (.export/bad-lines.ndjson).",
+        ),
         (not found["is_job_ended"], "The server did not take it that the job may go; it will expire there."),
     ):
         if condition:

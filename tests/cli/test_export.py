@@ -103,14 +103,75 @@ def test_a_hostile_manifest_lands_nothing(
     assert list(here.rglob("*evil*")) == []
 
 
-@pytest.mark.parametrize("body", [b'{"resourceType":"Questionn', b"<html>", ndjson(FORM) + b"[]\n", b"null\n"])
-def test_lines_that_are_no_resources_land_nothing(
+@pytest.mark.parametrize("body", [b'{"resourceType":"Questionn', b"<html>\n<p>\n", ndjson(FORM) + b"[]", b"null\n"])
+def test_files_that_are_not_whole_land_nothing(
     run: Run, here: Path, start_bulk: Start, quick: None, body: bytes
 ) -> None:
-    """A file with one line that is not whole keeps the whole export out of the folder."""
+    """A file that is cut off, or holds no resource at all, keeps the whole export out of the folder."""
     said = ask(run, start_bulk(files={CONSENTS: ndjson(DENIED), FORMS: body}))
     assert said.exit_code == 12
     assert "FA447" in said.stderr
+    assert landed(here) == []
+
+
+BAD = b'[]\n{"resourceType":"QuestionnaireResponse","id":"anna-smith\n\n{"resourceType":"Patient","id":"anna-smith"}\n'
+
+
+def test_lines_that_are_no_resources_are_left_out_and_told(run: Run, here: Path, start_bulk: Start) -> None:
+    """Single bad lines keep nothing else back: they are told by place, without their text, and asked for again."""
+    server = start_bulk(files={CONSENTS: ndjson(DENIED), FORMS: BAD + ndjson(FORM)})
+    said = ask(run, server, "--json")
+    assert said.exit_code == 20
+    assert json.loads(said.stdout)["bad_lines"] == 3
+    assert lines(here, "QuestionnaireResponse.000.ndjson") == [FORM]
+    told = (here / "out" / ".export" / "bad-lines.ndjson").read_text()
+    found = [json.loads(line) for line in told.splitlines()]
+    assert [(each["type"], each["file"], each["line"]) for each in found] == [
+        ("QuestionnaireResponse", 2, 1), ("QuestionnaireResponse", 2, 2), ("QuestionnaireResponse", 2, 4),
+    ]  # fmt: skip
+    assert "anna" not in told + said.output
+    server.files[FORMS] = ndjson(FORM)
+    assert ask(run, server, "--since", "last").exit_code == 0
+    assert "_since" not in [p for _, p, _ in server.asked if "$export" in p][1]
+    assert not (here / "out" / ".export" / "bad-lines.ndjson").exists()
+
+
+def test_bad_lines_are_known_after_a_stop(run: Run, here: Path, start_bulk: Start, quick: None) -> None:
+    """A run that stops after a file with bad lines, and goes on later, still tells them."""
+    server = start_bulk(files={"/files/1/Goal.ndjson": b'[]\n{"resourceType":"Goal"}\n', FORMS: b"{"})
+    assert ask(run, server).exit_code == 12
+    server.files[FORMS] = ndjson(FORM)
+    said = ask(run, server, "--json")
+    assert (said.exit_code, json.loads(said.stdout)["bad_lines"]) == (20, 1)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"files": {CONSENTS: b"[]\n" + ndjson(DENIED)}},
+        {"files": {"/files/EpisodeOfCare.ndjson": b'[]\n{"resourceType":"EpisodeOfCare"}\n'}},
+        {"files": {"/files/Encounter.ndjson": b'[]\n{"resourceType":"Encounter"}\n'}},
+        {"files": {FORMS: ndjson(FORM, DENIED, FORM)}},
+        {"files": {FORMS: ndjson(FORM)}, "deleted": {"/files/Deleted.ndjson": b"[]\n" + deletion("Consent/c1")}},
+    ],
+    ids=["Consent", "EpisodeOfCare", "Encounter", "a Consent elsewhere", "deleted"],
+)
+def test_what_can_forbid_is_whole_or_nothing_lands(
+    run: Run, here: Path, start_bulk: Start, quick: None, files: dict[str, Any]
+) -> None:
+    """Where the line that is lost could be the one that says no, nothing lands: without it, all would be shared."""
+    said = ask(run, start_bulk(**files))
+    assert said.exit_code == 12
+    assert "FA447" in said.stderr
+    assert landed(here) == []
+
+
+def test_too_many_bad_lines_stop(
+    run: Run, here: Path, start_bulk: Start, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of which much is bad is no file with a slip in it."""
+    monkeypatch.setattr(bulk_lines, "MOST_BAD", 2)
+    assert ask(run, start_bulk(files={FORMS: BAD + ndjson(FORM)})).exit_code == 12
     assert landed(here) == []
 
 
