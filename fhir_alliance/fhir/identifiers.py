@@ -26,6 +26,7 @@ BANDS: Final = f"{BASE}/CodeSystem/bands"
 METHODS: Final = f"{BASE}/CodeSystem/methods"
 ANSWERS: Final = f"{BASE}/CodeSystem/answers"
 TERMS: Final = f"{BASE}/CodeSystem/terms"
+MEASURE_PARTS: Final = f"{BASE}/CodeSystem/measure-parts"
 
 # profiles
 PANEL_PROFILE: Final = f"{BASE}/StructureDefinition/alliance-panel"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fhir_alliance.core.measures.definition import Group, Measure, Population, Stratum
+from fhir_alliance.core.measures.definition import Group, Measure, Population
+from fhir_alliance.core.measures.equity import divisions
+from fhir_alliance.fhir.measure_parts import group_code, kind_code
 from fhir_alliance.fhir.measure_report import measure_url
 
 _POPULATION: Final = "http://terminology.hl7.org/CodeSystem/measure-population"
@@ -31,18 +33,14 @@ def measure_resource(measure: Measure) -> dict[str, Any]:
         "scoring": {"coding": [{"system": _SCORING, "code": "proportion"}]},
         "improvementNotation": {"coding": [{"system": _IMPROVEMENT, "code": measure.improvement.value}]},
         "relatedArtifact": [{"type": "citation", "citation": source} for source in measure.source],
-        "group": [_group(group, measure.strata) for group in measure.groups],
+        "group": [_group(group, measure) for group in measure.groups],
     }
     if measure.url:
         resource["relatedArtifact"].append({"type": "derived-from", "url": measure.url})
     return resource
 
 
-def _words(stratum: Stratum) -> str:
-    return " and ".join(clause.words for clause in stratum.clauses) or stratum.title
-
-
-def _group(group: Group, strata: tuple[Stratum, ...]) -> dict[str, Any]:
+def _group(group: Group, measure: Measure) -> dict[str, Any]:
     populations = []
     for population, clauses in group.populations.items():
         joint = " or " if population in (Population.EXCLUSION, Population.EXCEPTION) else " and "
@@ -52,12 +50,17 @@ def _group(group: Group, strata: tuple[Stratum, ...]) -> dict[str, Any]:
                 "criteria": _in_words(joint.join(clause.words for clause in clauses)),
             }
         )
-    described: dict[str, Any] = {"id": group.id, "description": group.title, "population": populations}
-    if strata:
-        described["stratifier"] = [
-            {"id": f"{group.id}-{s.id}", "description": s.title, "criteria": _in_words(_words(s))} for s in strata
-        ]
-    return described
+    stratifiers = [
+        {"id": f"{group.id}-{kind}", "code": kind_code(kind), "description": words, "criteria": _in_words(words)}
+        for kind, words in divisions(measure).items()
+    ]
+    return {
+        "id": group.id,
+        "code": group_code(measure, group),
+        "description": group.title,
+        "population": populations,
+        "stratifier": stratifiers,
+    }
 
 
 def _in_words(words: str) -> dict[str, Any]:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Final
 
-from fhir_alliance.core.measures.definition import Measure, Population
+from fhir_alliance.core.measures.definition import Group, Measure, Population
+from fhir_alliance.core.measures.equity import divisions
 from fhir_alliance.core.measures.evaluation import Member, Shown
 from fhir_alliance.core.measures.tallying import rate
 from fhir_alliance.core.model import Count, Missing, Part, Tally
 from fhir_alliance.fhir import identifiers as ids
+from fhir_alliance.fhir.measure_parts import group_code, kind_code
 
 _POPULATION: Final = "http://terminology.hl7.org/CodeSystem/measure-population"
 _IMPROVEMENT: Final = "http://terminology.hl7.org/CodeSystem/measure-improvement-notation"
@@ -48,7 +49,7 @@ def individual(measure: Measure, shown: Shown, period: tuple[date, date], report
     subject = members[0].subject
     report = _report(measure, period, "individual", reporter, cut, subject)
     report["subject"] = {"reference": subject}
-    report["group"] = [_own_group(measure, member) for member in members]
+    report["group"] = [_own_group(measure, member, shown) for member in members]
     if evidence := sorted({reference for member in members for reference in member.evidence}):
         report["evaluatedResource"] = [{"reference": reference} for reference in evidence]
     return report
@@ -98,64 +99,73 @@ def _report(
 
 def _group(measure: Measure, tally: Tally, part: Part) -> dict[str, Any]:
     """Return a group with its score, and its strata by what they divide."""
-    group: dict[str, Any] = {"id": part.group, "code": {"text": part.title}, **_counted(part.counts)}
-    strata: dict[str, list[Part]] = {}
-    for other in tally.parts:
-        if other.group == part.group and other.stratum:
-            strata.setdefault(other.stratum.partition(":")[0], []).append(other)
-    if strata:
-        group["stratifier"] = [
-            {
-                "code": [{"text": kind}],
-                "stratum": [{"value": {"text": p.stratum.partition(":")[2]}, **_counted(p.counts)} for p in parts],
-            }
-            for kind, parts in strata.items()
-        ]
-    return group
+    group = {"id": part.group, "code": group_code(measure, _named(measure, part.group)), **_counted(part.counts)}
+    strata = [(p.stratum, p.counts) for p in tally.parts if p.group == part.group and p.stratum]
+    return group | {"stratifier": _stratifiers(measure, strata)}
+
+
+def _stratifiers(measure: Measure, strata: Sequence[tuple[str, Mapping[str, Count]]]) -> list[dict[str, Any]]:
+    """Return a stratifier for each that the Measure declares, also where nobody is in any of its strata."""
+    found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in divisions(measure)}
+    for stratum, counts in strata:
+        kind, _, value = stratum.partition(":")
+        found[kind].append({"value": {"text": value}, **_counted(counts)})
+    named = ((kind, {"code": [kind_code(kind)]}) for kind in found)
+    return [code | ({"stratum": found[kind]} if found[kind] else {}) for kind, code in named]
 
 
 def _counted(counts: Mapping[str, Count]) -> dict[str, Any]:
     counted: dict[str, Any] = {"population": [_population(code, count) for code, count in counts.items()]}
+    return counted | {"measureScore": _score(counts)}
+
+
+def _score(counts: Mapping[str, Count]) -> dict[str, Any]:
+    """Return the score: a number, or the reason why there is none on the value, where the server's rules want one."""
     score = rate(counts)
     if score is not None:
-        counted["measureScore"] = {"value": float(round(score, PLACES))}
-    elif Missing.MASKED in counts.values():
-        counted["measureScore"] = {"extension": [{"url": _ABSENT, "valueCode": "masked"}]}
-    return counted
+        return {"value": float(round(score, PLACES))}
+    return {"_value": _absent("masked" if Missing.MASKED in counts.values() else "not-applicable")}
 
 
 def _population(code: str, count: Count) -> dict[str, Any]:
     population: dict[str, Any] = {"code": {"coding": [{"system": _POPULATION, "code": code}]}}
     if isinstance(count, Missing):
-        population["_count"] = {"extension": [{"url": _ABSENT, "valueCode": "masked"}]}
+        population["_count"] = _absent("masked")
     else:
         population["count"] = count
     return population
 
 
-def _own_group(measure: Measure, member: Member) -> dict[str, Any]:
+def _absent(reason: str) -> dict[str, Any]:
+    return {"extension": [{"url": _ABSENT, "valueCode": reason}]}
+
+
+def _own_group(measure: Measure, member: Member, shown: Shown) -> dict[str, Any]:
     populations = []
     for code, count in member.counts.items():
         population = _population(code.value, count)
         if reason := member.reasons.get(code):
             population = {"extension": [{"url": ids.POPULATION_REASON, "valueString": reason}], **population}
         populations.append(population)
-    group: dict[str, Any] = {"id": member.group, "population": populations}
-    if score := _own_score(member):
-        group["measureScore"] = {"value": float(round(score[0], PLACES))}
-    if measure.strata:
-        inside = [{"value": {"text": s.id}, "population": [_in(s.id, member)]} for s in measure.strata]
-        group["stratifier"] = [{"code": [{"text": "measure"}], "stratum": inside}]
-    return group
+    counts = _by_code(member.counts)
+    strata = [*shown.strata, *(f"measure:{stratum}" for stratum in member.strata)]
+    own = [(stratum, counts) for stratum in strata if member.counts.get(Population.INITIAL)]
+    own += [(stratum, _by_code(parts)) for stratum, parts in member.divided.items()]
+    return {
+        "id": member.group,
+        "code": group_code(measure, _named(measure, member.group)),
+        "population": populations,
+        "measureScore": _score(counts),
+        "stratifier": _stratifiers(measure, own),
+    }
 
 
-def _in(stratum: str, member: Member) -> dict[str, Any]:
-    return _population(Population.INITIAL.value, int(stratum in member.strata))
+def _named(measure: Measure, group: str) -> Group:
+    return next(one for one in measure.groups if one.id == group)
 
 
-def _own_score(member: Member) -> tuple[Decimal] | None:
-    score = rate({code.value: count for code, count in member.counts.items()})
-    return None if score is None else (score,)
+def _by_code(counts: Mapping[Population, int]) -> dict[str, Count]:
+    return {population.value: count for population, count in counts.items()}
 
 
 def _list(name: str, subjects: Sequence[str]) -> dict[str, Any]:

@@ -238,6 +238,7 @@ class MeasureFile(_Strict):
     program: str = ""
     logic: str = "events"
     basis: str = "person"
+    by_month: bool = False
     is_about_alliance: bool = False
     settings: dict[str, int | Decimal | str] = {}
     codes: dict[_Name, CodeSetPart] = {}
@@ -268,6 +269,7 @@ class MeasureFile(_Strict):
             tuple(part.noun(name) for name, part in self.event.items()),
             tuple(part.noun(name) for name, part in self.window.items()),
             tuple(Stratum(name, part.title, tuple(c.noun() for c in part.all)) for name, part in self.stratum.items()),
+            self.by_month,
             self.is_about_alliance,
             self.program,
         )

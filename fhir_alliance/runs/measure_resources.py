@@ -1,4 +1,4 @@
-"""Writes the Measure resources of all measures that ship: python -m fhir_alliance.runs.measure_resources FOLDER."""
+"""Writes the Measures that ship, and their codes: python -m fhir_alliance.runs.measure_resources FOLDER."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from pathlib import Path
 import orjson
 
 from fhir_alliance.fhir.measure import measure_resource
+from fhir_alliance.fhir.measure_parts import measure_parts
 from fhir_alliance.runs.measures import load_measures
 from fhir_alliance.stores.files import replace_file
 
 
 def resources() -> dict[str, bytes]:
-    """Return each Measure as JSON, by its file name."""
-    return {
-        f"{m.id}.json": orjson.dumps(measure_resource(m), option=orjson.OPT_INDENT_2) for m in load_measures().values()
-    }
+    """Return each Measure, and the CodeSystem of their parts, as JSON by file name."""
+    measures = load_measures().values()
+    made = [*(measure_resource(measure) for measure in measures), measure_parts(measures)]
+    return {f"{one['id']}.json": orjson.dumps(one, option=orjson.OPT_INDENT_2) for one in made}
 
 
 def write_resources(folder: Path) -> int:
-    """Return how many Measures now stand in a folder."""
+    """Return how many resources now stand in a folder."""
     found = resources()
     for name, body in found.items():
         replace_file(folder / name, [body])

@@ -138,10 +138,11 @@ def make_report(
         else:
             person = read_person(record, catalog.instruments, order.period, order.cut, store.base)
             members = tuple(members_of(order.measure, person, order.period, code_sets, book))
-            tallying.add(answer, members, strata_of(person, order.period), person.odd)
+            strata = strata_of(person, order.period)
+            tallying.add(answer, members, strata, person.odd)
             clinics.update(person.clinics)
             if isinstance(answer, ViewPass) and members:
-                found.append(Shown(answer, members))
+                found.append(Shown(answer, members, strata))
         watch(number)
     if not order.audience.sees_people:
         let = sum(told.ground.permitted for told in looks)

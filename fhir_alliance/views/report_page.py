@@ -12,7 +12,7 @@ from htpy import Element, Node
 
 from fhir_alliance.core.measures.bad_input import RULES
 from fhir_alliance.core.measures.definition import Measure, Population
-from fhir_alliance.core.measures.equity import NOT_RECORDED
+from fhir_alliance.core.measures.equity import KINDS, NOT_RECORDED
 from fhir_alliance.core.measures.evaluation import Shown
 from fhir_alliance.core.measures.tallying import eligible, rate
 from fhir_alliance.core.model import Count, Missing, Part, Tally
@@ -30,15 +30,7 @@ POPULATIONS: Final = {
     Population.EXCEPTION: "Excepted",
     Population.NUMERATOR: "Numerator",
 }
-_KINDS: Final = {
-    "language": "Language",
-    "age": "Age when the period began",
-    "gender": "Gender as recorded",
-    "sex": "Sex as recorded",
-    "payer": "Payer",
-    "care-mode": "How care was given",
-    "measure": "Strata of the measure",
-}
+_KINDS: Final = KINDS | {"measure": "Strata of the measure"}
 _MASKED_NOTE: Final = "Counts of 1 to 10 are masked, and so are others from which they would follow; a zero is shown."
 _OPEN_NOTE: Final = "Small counts stand as they are: this report is for use inside the clinic, and for nobody else."
 

@@ -199,6 +199,7 @@ class Measure(msgspec.Struct, frozen=True):
 
     logic: "events", or the name of a function that says what tables cannot.  settings: of that function.
     basis: what is counted, "person" or something that people have.
+    by_month: it tells also in which month what it counts fell due.
     is_about_alliance: it rests on ratings of the alliance, which no insurer sees.
     """
 
@@ -220,5 +221,6 @@ class Measure(msgspec.Struct, frozen=True):
     events: tuple[Event, ...] = ()
     windows: tuple[Window, ...] = ()
     strata: tuple[Stratum, ...] = ()
+    by_month: bool = False
     is_about_alliance: bool = False
     program: str = ""

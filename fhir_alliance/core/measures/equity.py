@@ -5,13 +5,34 @@ from __future__ import annotations
 from typing import Final
 
 from fhir_alliance.core.measures.calendar import Days, full_years, moment_of
+from fhir_alliance.core.measures.definition import Measure
 from fhir_alliance.core.measures.people import Kind, Person
 from fhir_alliance.core.model import Mode
 
 NOT_RECORDED: Final = "not-recorded"
 MONTH: Final = "month"  # a stratum of what fell due in it (month:2026-03), not one of people
+# What every measure is divided by, in words.
+KINDS: Final = {
+    "language": "Language",
+    "age": "Age when the period began",
+    "gender": "Gender as recorded",
+    "sex": "Sex as recorded",
+    "payer": "Payer",
+    "care-mode": "How care was given",
+}
 # Our own bands: 12 and 18 are the ages at which the shipped measures begin and divide, 65 begins Medicare.
 _AGES: Final = ((0, 11), (12, 17), (18, 24), (25, 44), (45, 64))
+
+
+def divisions(measure: Measure) -> dict[str, str]:
+    """Return by what the reports on a measure are divided, by kind of stratum, in words."""
+    found = dict(KINDS)
+    if measure.strata:
+        told = ((s.id, " and ".join(clause.words for clause in s.clauses) or s.title) for s in measure.strata)
+        found["measure"] = "; ".join(f"{stratum}: {words}" for stratum, words in told)
+    if measure.by_month:
+        found[MONTH] = "Month in which it was due"
+    return found
 
 
 def strata_of(person: Person, period: Days) -> tuple[str, ...]:

@@ -69,10 +69,14 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Shown(NamedTuple):
-    """One person's place in all groups of a measure, and what lets a reader see it."""
+    """One person's place in all groups of a measure, and what lets a reader see it.
+
+    strata: what the person belongs to in every measure (language:de).
+    """
 
     passed: ViewPass
     members: Sequence[Member]
+    strata: tuple[str, ...] = ()
 
     def let_out(self) -> Sequence[Member]:
         """Return the members; raises ValueError where the pass is another client's."""
