@@ -7,8 +7,9 @@ a lower way in silence, and in no way twice. Further rungs of an output (documen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -28,6 +29,7 @@ from fhir_alliance.stores.bundles import (
 from fhir_alliance.stores.capability import PUTS, Once, Rung, ServerProfile
 from fhir_alliance.stores.http import Http, Reply, json_of
 from fhir_alliance.stores.journal import Intent, Journal
+from fhir_alliance.stores.lanes import in_lanes, lanes_of
 from fhir_alliance.stores.singles import UNKNOWN, Became, Outcome, Singles, why_not
 from fhir_alliance.stores.store import NOT_TAKEN, Refusal, Written
 
@@ -45,6 +47,22 @@ class Delivery:
         self._singles = Singles(http, profile, known, journal)
         self._refused = journal.refusals(datetime.now(UTC))
         self.written = Written()
+
+    def send_all(self, changes: Sequence[Change]) -> None:
+        """Send changes in batches, several at once where they are many; a group is never divided."""
+        lanes = lanes_of(self._with_company(changes), self._profile.entries, self._http.side_by_side)
+        if len(lanes) > 1:
+            lanes = in_lanes(lanes, self._begun, partial(self._concluded, is_alone=False))
+        for lane in lanes:
+            for batch in lane:
+                self.send(batch)
+
+    def _begun(self, batch: Sequence[Change]) -> Callable[[], Reply] | None:
+        """Return the request that sends a transaction; on a lower rung a batch is sent at once, and there is none."""
+        if self.rung_of(batch) is not Rung.TRANSACTION:
+            self.send(batch)
+            return None
+        return self._transaction(batch)
 
     def send(self, changes: Sequence[Change]) -> None:
         """Send changes that belong together as far as the server can keep them together."""
@@ -81,21 +99,35 @@ class Delivery:
         return self._profile.once(write.type, write.mode, is_canonical=is_canonical, refused=self._refused)
 
     def _transact(self, batch: Sequence[Change]) -> None:
-        """Send one transaction; where it is refused, find the group that it is refused for."""
+        self._concluded(batch, self._transaction(batch))
+
+    def _transaction(self, batch: Sequence[Change]) -> Callable[[], Reply]:
+        """Return the request that sends a transaction, which is noted."""
         self._intend(batch)
+        return partial(self._http.post, "", transaction(batch, self._known, self._once))
+
+    def _concluded(self, batch: Sequence[Change], answer: Callable[[], Reply], *, is_alone: bool = True) -> bool:
+        """Take the answer to a transaction; where it is refused, find the group that it is refused for.
+
+        is_alone: nothing of ours was sent beside it.  Returns False where it was not, and the refusal may come of that:
+        HAPI answers 409 or 500 where two transactions make the same tag. Nothing of such a transaction stands.
+        """
         try:
-            reply = self._http.post("", transaction(batch, self._known, self._once))
+            reply = answer()
         except RetryLater:
             self._leave_unknown(batch)
-            return
+            return True
         if reply.ok:
             self._count_all_or_nothing(batch, reply)
         elif reply.is_second and reply.meaning is Meaning.CONFLICT:  # perhaps by our own first attempt
             self._leave_unknown(batch)
+        elif not is_alone and reply.meaning in (Meaning.CONFLICT, Meaning.FAULT):
+            return False
         elif reply.status in (404, 405, 501):
             self._step_down(Rung.TRANSACTION, batch)
         else:
             self._divide(batch, reply)
+        return True
 
     def _divide(self, batch: Sequence[Change], reply: Reply) -> None:
         groups = groups_of(batch)
@@ -117,9 +149,11 @@ class Delivery:
 
     def _count_all_or_nothing(self, batch: Sequence[Change], reply: Reply) -> None:
         """Count what a transaction's answer confirms; what it does not stays unknown."""
-        said = said_of(batch, _answered(reply))
-        for change, entry in zip(batch, said or [(0, "", None)] * len(batch), strict=True):
-            self._count(change, _outcome(change, *entry) if 200 <= entry[0] < 300 else UNKNOWN)
+        said = said_of(batch, _answered(reply)) or [(0, "", None)] * len(batch)
+        self._count(
+            (change, _outcome(change, *entry) if 200 <= entry[0] < 300 else UNKNOWN)
+            for change, entry in zip(batch, said, strict=True)
+        )
 
     def _send_batches(self, batch: Sequence[Change]) -> None:
         """Send batches in waves: an entry refers to nothing in its own batch. Each entry has an outcome of its own."""
@@ -140,16 +174,15 @@ class Delivery:
                 self._step_down(Rung.BATCH, left or ready)
                 return
             said = said_of(ready, _answered(reply)) if reply.ok else [(reply.status, "", None)] * len(ready)
-            for change, entry in zip(ready, said or [(0, "", None)] * len(ready), strict=True):
-                if not self._count(change, _outcome(change, *entry)):
-                    broken.add(_group(change))
+            told = zip(ready, said or [(0, "", None)] * len(ready), strict=True)
+            broken |= self._count((change, _outcome(change, *entry)) for change, entry in told)
 
     def _send_singles(self, batch: Sequence[Change]) -> None:
         broken: set[str] = set()
         for wave in waves_of(batch):
             for change in wave:
-                if self._may_go(change, broken) and not self._count(change, self._singles.send(change)):
-                    broken.add(_group(change))
+                if self._may_go(change, broken):
+                    broken |= self._count([(change, self._singles.send(change))])
 
     def _may_go(self, change: Change, broken: set[str]) -> bool:
         """Return whether a change may be sent; the rest of a group of which a part failed waits for the next run."""
@@ -159,13 +192,18 @@ class Delivery:
             self.written.unknown.append(change.write)
         return False
 
-    def _count(self, change: Change, outcome: Outcome) -> bool:
+    def _count(self, became: Iterable[tuple[Change, Outcome]]) -> set[str]:
+        """Count what became of changes; return the groups of those that do not stand now."""
+        told = list(became)
+        self._journal.settle(change.write.value for change, outcome in told if outcome.became is not Became.UNKNOWN)
+        return {_group(change) for change, outcome in told if not self._stands(change, outcome)}
+
+    def _stands(self, change: Change, outcome: Outcome) -> bool:
         """Count what became of a change; return whether it stands now."""
         write = change.write
         if outcome.became is Became.UNKNOWN:
             self._leave_unknown([change])
             return False
-        self._journal.settle([write.value])
         if outcome.became is Became.UNSUPPORTED and change.kind is ChangeKind.CREATE:
             self._learn(write)
         if outcome.became in (Became.REFUSED, Became.UNSUPPORTED):

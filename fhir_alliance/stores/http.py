@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Any, Final, Protocol
 
 import orjson
@@ -99,6 +100,12 @@ class Http:
         self._limits = limits
         self.pace = Pace(sleep=sleep)
         self._exchange = Exchange(limits, way)
+        self._who = Lock()  # one thread at a time asks for a token
+
+    @property
+    def side_by_side(self) -> int:
+        """How many requests may be made at once, while one connection stays free to read ahead."""
+        return max(1, self._limits.connections - 1)
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Reply:
         """Return the answer to a read; tried again while the server asks for patience."""
@@ -193,7 +200,7 @@ class Http:
             except Broken as broken:
                 wait = effort.after_break(broken, self._origin.host)
             else:
-                if answer.status == 401 and effort.may_renew() and who.renew():
+                if answer.status == 401 and effort.may_renew() and self._renewed(who):
                     continue
                 if meaning_of(answer.status, answer.body) is not Meaning.AGAIN:
                     return answer, effort.is_lost
@@ -201,10 +208,15 @@ class Http:
             self.sleep(wait)
 
     def _signed(self, ask: Ask, who: Auth) -> Ask:
-        shown = who.header()
+        with self._who:
+            shown = who.header()
         common = {"Accept": "application/fhir+json", "Cache-Control": "no-cache"}
         signed = {"Authorization": shown} if shown else {}
         return Ask(ask.method, ask.url, ask.params, ask.body, ask.form, {**common, **ask.headers, **signed})
+
+    def _renewed(self, who: Auth) -> bool:
+        with self._who:
+            return who.renew()
 
     def _admitted(self, answer: Answer, is_lost: bool) -> Reply:
         reply = _reply(answer, is_lost)

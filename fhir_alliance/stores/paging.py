@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 import msgspec
 import orjson
@@ -13,6 +15,7 @@ from fhir_alliance.fhir.outcome import Meaning
 from fhir_alliance.stores.deep import resources_in, without_entries
 from fhir_alliance.stores.http import Http, Reply
 
+Follow: TypeAlias = Callable[[str], Callable[[], Reply]]
 MAX_PAGES: Final = 100_000
 RESTARTS: Final = 5  # of one search in a run; a run that ends after them goes on from its bookmark
 
@@ -48,18 +51,29 @@ def pages(http: Http, ask: Callable[[], Reply]) -> Iterator[Bundle]:
     ask: sends the search, each time it begins; pages then come twice, and whoever reads them passes over what it had.
     Raises Expired FA454 after five new beginnings, and what `_pages` raises.
     """
+    return _begun_anew(ask, lambda url: partial(http.get, url))
+
+
+def pages_ahead(http: Http, ask: Callable[[], Reply]) -> Iterator[Bundle]:
+    """Yield pages as `pages` does; each is asked for on a connection of its own while the one before is worked on."""
+    with ThreadPoolExecutor(1) as reader:
+        yield from _begun_anew(ask, lambda url: reader.submit(http.get, url).result)
+
+
+def _begun_anew(ask: Callable[[], Reply], follow: Follow) -> Iterator[Bundle]:
     for left in range(RESTARTS, -1, -1):
         try:
-            yield from _pages(http, ask())
+            yield from _pages(ask(), follow)
             return
         except Expired:
             if not left:
                 raise
 
 
-def _pages(http: Http, reply: Reply) -> Iterator[Bundle]:
+def _pages(reply: Reply, follow: Follow) -> Iterator[Bundle]:
     """Yield the pages of a search, following `next` on this server only, and never in a circle.
 
+    follow: is told the next page's address before this one is yielded; what it returns then gives it.
     Raises Expired FA454, Unreachable FA407 and FA409, RetryLater FA410 and FA411.
     """
     seen: set[str] = set()
@@ -69,14 +83,16 @@ def _pages(http: Http, reply: Reply) -> Iterator[Bundle]:
         if not reply.ok:
             raise Unreachable("FA409", f"a search failed ({reply.problem()}).", "Check what the server supports.")
         bundle = _bundle(reply)
-        yield bundle
         following = next((link.url for link in bundle.link if link.relation == "next"), "")
-        if not following:
-            return
-        if following in seen:
+        if not following or following in seen:
+            yield bundle
+            if not following:
+                return
             raise RetryLater("FA410", "the server's pages lead in a circle.", "Run again later.")
         seen.add(following)
-        reply = http.get(following)
+        answer = follow(following)
+        yield bundle
+        reply = answer()
     raise RetryLater("FA411", f"more than {MAX_PAGES} pages.", "Run again: it goes on from the bookmark.")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from datetime import time as time_of_day
 from email.utils import parsedate_to_datetime
+from threading import Lock
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -104,9 +105,14 @@ class Pace:
         self._per_s, self._quiet, self._burst = per_s, quiet, float(burst)
         self._sleep, self._monotonic = sleep, monotonic
         self._tokens, self._at = float(burst), monotonic()
+        self._lock = Lock()  # several connections share one pace
 
     def take(self, now: datetime) -> None:
         """Wait until one more request may be sent; raises RetryLater FA415 in hours that allow none."""
+        with self._lock:
+            self._take(now)
+
+    def _take(self, now: datetime) -> None:
         per_s = self._per_s
         if self._quiet is not None and self._quiet.holds(now):
             per_s = self._quiet.per_s

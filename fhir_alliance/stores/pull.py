@@ -22,7 +22,7 @@ from fhir_alliance.fhir.identifiers import local
 from fhir_alliance.stores.capability import PAGE_SIZE, ServerProfile
 from fhir_alliance.stores.deep import id_of
 from fhir_alliance.stores.http import Http, Reply, json_of
-from fhir_alliance.stores.paging import matches, pages
+from fhir_alliance.stores.paging import matches, pages_ahead
 from fhir_alliance.stores.patience import server_date
 from fhir_alliance.stores.store import Page, Record, Seen
 
@@ -112,7 +112,7 @@ def _by_last_updated(http: Http, since: str) -> Iterator[Page]:
             params["_lastUpdated"] = f"ge{_earlier(safe, timedelta(seconds=OVERLAP_S))}"
         return http.get(KIND, params)
 
-    for bundle in pages(http, ask):
+    for bundle in pages_ahead(http, ask):
         records = []
         for body in matches(bundle):
             stub = stub_of(body)
@@ -212,7 +212,7 @@ def _authored(http: Http, since: str, window_days: int, seen: Seen) -> Iterator[
 def _changed(http: Http, ask: Callable[[], Reply], seen: Seen) -> Iterator[Page]:
     """Yield pages of what is not as it was when it was read and its scores were confirmed."""
     given = _Given()
-    for bundle in pages(http, ask):
+    for bundle in pages_ahead(http, ask):
         records, digests = [], {}
         for body in matches(bundle):
             stub = stub_of(body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -15,7 +16,6 @@ from fhir_alliance.errors import AllianceError, ConsentUnreachable
 from fhir_alliance.fhir.difference import Change, Known
 from fhir_alliance.fhir.elements import has_code
 from fhir_alliance.fhir.identifiers import TERMS, local
-from fhir_alliance.stores.bundles import batches_of
 from fhir_alliance.stores.capability import ENTRIES, PAGE_SIZE, ServerProfile
 from fhir_alliance.stores.delivery import Delivery
 from fhir_alliance.stores.http import Http
@@ -68,15 +68,20 @@ class ServerStore:
         yield Page([Record(*pair) for pair in self._raw_named("QuestionnaireResponse", references)], "")
 
     def about(self, kind: str, subjects: Collection[str]) -> list[Mapping[str, Any]]:
-        """Return all resources of a type about these patients; all pages are read."""
-        found: list[Mapping[str, Any]] = []
+        """Return all resources of a type about these patients; all pages are read, of several searches at once."""
         wanted = list(dict.fromkeys(subjects))
-        for start in range(0, len(wanted), SUBJECTS_AT_ONCE):
-            params = {"patient": ",".join(wanted[start : start + SUBJECTS_AT_ONCE]), "_count": str(PAGE_SIZE)}
-            if kind == "Observation":
-                params["category"] = "survey"
-            found += found_on(self._http, partial(self._http.search, kind, params))
-        return found
+        narrowed = {"category": "survey"} if kind == "Observation" else {}
+
+        def found(start: int) -> list[Mapping[str, Any]]:
+            patients = ",".join(wanted[start : start + SUBJECTS_AT_ONCE])
+            params = {"patient": patients, **narrowed, "_count": str(PAGE_SIZE)}
+            return found_on(self._http, partial(self._http.search, kind, params))
+
+        starts = range(0, len(wanted), SUBJECTS_AT_ONCE)
+        if len(starts) <= 1:
+            return [resource for start in starts for resource in found(start)]
+        with ThreadPoolExecutor(min(len(starts), self._http.side_by_side)) as pool:
+            return [resource for part in pool.map(found, starts) for resource in part]
 
     def active(self, kind: str) -> list[Mapping[str, Any]]:
         """Return all resources of a type whose status is active."""
@@ -117,10 +122,9 @@ class ServerStore:
                 yield PersonRecord(patient, about[reference])
 
     def put(self, changes: Sequence[Change], known: Known, journal: Journal) -> Written:
-        """Write on the best rung that the server takes, in batches of about a hundred; a group is never divided."""
+        """Write on the best rung that the server takes, in batches of about a hundred, on several connections."""
         delivery = Delivery(self._http, self.profile, known, journal)
-        for batch in batches_of(changes, self.profile.entries):
-            delivery.send(batch)
+        delivery.send_all(changes)
         return delivery.written
 
     def takes(self, kind: str, journal: Journal) -> bool:

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 time.sleep = lambda seconds: None  # before anything takes it as its way to wait: no run here has a reason to
@@ -31,13 +32,15 @@ class Steps:
 
     def __init__(self, deadly: int, told: int) -> None:
         self._deadly, self._told, self._count = deadly, told, 0
+        self._lock = Lock()  # requests are made on several connections
 
     def take(self) -> None:
         """Count one step."""
-        self._count += 1
-        os.pwrite(self._told, str(self._count).encode().ljust(8), 0)
-        if self._count == self._deadly:
-            os.kill(os.getpid(), signal.SIGKILL)
+        with self._lock:
+            self._count += 1
+            os.pwrite(self._told, str(self._count).encode().ljust(8), 0)
+            if self._count == self._deadly:
+                os.kill(os.getpid(), signal.SIGKILL)
 
     def before(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function with a step before it: to die after it is to die before the next one."""

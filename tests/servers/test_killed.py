@@ -16,6 +16,9 @@ from typing import Any, NamedTuple, TypeAlias
 import pytest
 
 from fhir_alliance.errors import Exit
+from fhir_alliance.stores.capability import save_profile
+from fhir_alliance.stores.http import Http
+from fhir_alliance.stores.probe import fetch_profile
 from fhir_alliance.testing import response_json
 
 Start: TypeAlias = Callable[..., Any]
@@ -26,8 +29,11 @@ FORMS = (
     response_json([3] * 9, name="r2", meta=META, authored="2026-01-12T10:00:00+01:00"),
 )
 STANDING = 6  # what they give: panel and total of each, a goal review, a safety review
+OTHERS = tuple(form | {"id": f"other-{form['id']}", "subject": {"reference": "Patient/p2"}} for form in FORMS)
+AT_ONCE = "transactions, several at once"  # one for each of two clients
 WAYS: dict[str, dict[str, Any]] = {
     "transaction": {"system": ("transaction",), "update_create": True, "conditional_create": True},
+    AT_ONCE: {"system": ("transaction",), "update_create": True, "conditional_create": True},
     "batch": {"system": ("batch",), "conditional_create": True},
     "(a) client id": {"update_create": True},
     "(b) conditional update": {"conditional_update": True},
@@ -72,10 +78,16 @@ def sync() -> Iterator[Callable[..., Ended]]:
 def ours(server: Any) -> Counter[Any]:
     """Return how often each thing that we write stands there, told apart without any identifier."""
     return Counter(
-        (r["resourceType"], r["code"]["coding"][0]["code"], str(r.get("focus")), r.get("effectiveDateTime"))
+        (r["resourceType"], r["code"]["coding"][0]["code"], str(r.get("focus")), r.get("effectiveDateTime"), whose(r))
         for kind in ("Observation", "Task")
         for r in server.all(kind)
     )
+
+
+def whose(resource: dict[str, Any]) -> str:
+    """Return the client that a resource is about."""
+    named: dict[str, str] = resource.get("subject") or resource["for"]
+    return named["reference"]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -84,13 +96,19 @@ def test_killed_at_every_step(way: str, sync: Callable[..., Ended], start_server
     """Wherever it is killed: run again, all stands once; where nothing can be read back, what is not known is told."""
     config = tmp_path / "fhir-alliance.toml"
     state = tmp_path / "state"
-    config.write_text(f'[state]\nfolder = "{state}"\n[http]\nrequests_per_s = 1000\n', encoding="utf-8")
+    profile = tmp_path / "profile.json"
+    pinned = f'[store]\nprofile = "{profile}"\n' if way == AT_ONCE else ""
+    config.write_text(f'[state]\nfolder = "{state}"\n[http]\nrequests_per_s = 1000\n{pinned}', encoding="utf-8")
+    standing = STANDING * 2 if way == AT_ONCE else STANDING
     kill = 0
     while True:
         kill += 1
         shutil.rmtree(state, ignore_errors=True)
         server = start_server(**WAYS[way])
         server.load(*FORMS)
+        if way == AT_ONCE:
+            server.load(*OTHERS)
+            save_profile(profile, fetch_profile(Http(server.base)).model_copy(update={"entries": 6}))
         first = sync(server.base, config, kill)
         if first.signal != signal.SIGKILL:
             break
@@ -105,7 +123,7 @@ def test_killed_at_every_step(way: str, sync: Callable[..., Ended], start_server
             told = (
                 told or server.all("Communication") != []
             )  # a safety review goes as a message, rather twice than never
-            assert told or found.total() == STANDING, (kill, again, last, found)
+            assert told or found.total() == standing, (kill, again, last, found)
         else:
-            assert (found.total(), last.status) == (STANDING, Exit.DONE), (kill, again, last, found)
+            assert (found.total(), last.status) == (standing, Exit.DONE), (kill, again, last, found)
     assert kill > 10
