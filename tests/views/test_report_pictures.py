@@ -122,7 +122,8 @@ def test_what_the_record_says_of_nobody_is_one_sentence() -> None:
     """A table in which everybody is not recorded tells nothing; it becomes a sentence."""
     tallying = Tallying(OUTCOME, YEAR)
     for number in range(12):
-        tallying.add(*client(number, 16, 6), ["payer:not-recorded", f"gender:{'fm'[number % 2]}"], [])
+        one = client(number, 16, 6)
+        tallying.add(one.passed, one.members, ["payer:not-recorded", f"gender:{'fm'[number % 2]}"], [])
     html = report_page(OUTCOME, tallying.tally(), TOLD)
     assert "The record says this of nobody, so nothing can be told by it: payer." in html
     assert "<caption>Payer</caption>" not in html
