@@ -179,8 +179,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     told = config.stash[_TOLD]
     skipped, killed = told["hapi"]["skipped"], told["killed"]
     terminalreporter.write_line(f"HAPI FHIR: {told['hapi']['ran']} tests ran against the real server")
-    if killed:
-        terminalreporter.write_line(f"Killed at {killed.total():,} points, in {len(killed)} ways of writing")
+    exports = killed.pop("export", 0)
+    if killed or exports:
+        ways = f"Killed at {killed.total():,} points, in {len(killed)} ways of writing"
+        terminalreporter.write_line(f"{ways}; at {exports:,} of an export")
     for engine, count in told["compared"].items():
         terminalreporter.write_line(f"Engines: {count:,} totals agree with {_ENGINES[engine]}")
     for missing in told["spark"]:

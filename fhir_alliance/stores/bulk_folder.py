@@ -22,6 +22,10 @@ from fhir_alliance.stores.files import BUFFER, new_file, new_folder
 from fhir_alliance.stores.folder import ASIDE, DERIVED, LANDING
 
 _NUMBERED: Final = re.compile(r"([A-Z][A-Za-z]+)\.(\d{3,})\.ndjson")
+# what `new_file` leaves of one of our names when it is killed; a person's own files have other names
+_HALF_WRITTEN: Final = re.compile(
+    r"\.(running\.json|manifest\.json|landing|bad-lines\.ndjson|staged-.+|[A-Z][A-Za-z]+\.\d{3,}\.ndjson)\.[a-z0-9_]{8}"
+)
 STAGED: Final = "staged-"  # then a number and a type
 DELETED: Final = "Bundle"  # what the files of the manifest's lists hold
 ERRORS: Final = "OperationOutcome"
@@ -109,8 +113,11 @@ class ExportFolder:
         return self.keep(msgspec.structs.replace(running, is_landed=True))
 
     def clear(self) -> None:
-        """Forget the export under way, and what it staged."""
+        """Forget the export under way, what it staged, and what a killed run had half written."""
         (self.aside / "running.json").unlink(missing_ok=True)
+        for path in (*self.aside.iterdir(), *self.folder.iterdir()):
+            if _HALF_WRITTEN.fullmatch(path.name):
+                path.unlink(missing_ok=True)
         for path in self.aside.glob(f"{STAGED}*"):
             if path.name.endswith(ERRORS):
                 os.replace(path, self.aside / f"errors-{path.name.removeprefix(STAGED)}.ndjson")

@@ -1,6 +1,7 @@
 """Runs the command line in a process that kills itself (SIGKILL) at a given step: a line in the journal, or a request.
 
-One JSON line in: {words, kill: the step at which to die, 0 for never}. One line out: {signal, status, steps}.
+One JSON line in: {words, kill: the step at which to die, 0 for never, files: whether a file that comes to stand or goes
+is a step, too}. One line out: {signal, status, steps}.
 The program is loaded once and forked for each run, so that hundreds of deaths take no longer than hundreds of runs.
 """
 
@@ -20,9 +21,10 @@ time.sleep = lambda seconds: None  # before anything takes it as its way to wait
 import requests  # noqa: E402
 
 from fhir_alliance.cli import program  # noqa: E402
-from fhir_alliance.runs import catalog, sync  # noqa: E402, F401 - loaded before the fork
+from fhir_alliance.runs import catalog, export, sync  # noqa: E402, F401 - loaded before the fork
 from fhir_alliance.stores import folder, server, singles  # noqa: E402, F401
 from fhir_alliance.stores.journal import Journal  # noqa: E402
+from fhir_alliance.views import terminal  # noqa: E402, F401 - with all of rich
 
 JOURNALLED = ("intend", "settle", "park", "advance")
 
@@ -52,9 +54,11 @@ class Steps:
         return stepped
 
 
-def run(words: list[str], deadly: int, told: int) -> None:
+def run(words: list[str], deadly: int, told: int, *, files: bool) -> None:
     """Run the program, and never return."""
     steps = Steps(deadly, told)
+    for name in ("replace", "unlink") if files else ():
+        setattr(os, name, steps.before(getattr(os, name)))
     for name in JOURNALLED:
         setattr(Journal, name, steps.before(getattr(Journal, name)))
     requests.Session.send = steps.before(requests.Session.send)  # type: ignore[method-assign]
@@ -80,7 +84,7 @@ def main() -> None:
         os.pwrite(told, b"0".ljust(8), 0)
         child = os.fork()
         if child == 0:
-            run(asked["words"], asked["kill"], told)
+            run(asked["words"], asked["kill"], told, files=asked["files"])
         _, ended = os.waitpid(child, 0)
         signalled = os.WTERMSIG(ended) if os.WIFSIGNALED(ended) else 0
         status = os.WEXITSTATUS(ended) if os.WIFEXITED(ended) else None

@@ -53,8 +53,8 @@ class Ended(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def sync() -> Iterator[Callable[..., Ended]]:
-    """A function that runs a sync in a process of its own, killed at a step."""
+def call() -> Iterator[Callable[..., Ended]]:
+    """A function that runs the program in a process of its own, killed at a step."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("FHIR_ALLIANCE_")}
     driver = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("killed.py"))],
@@ -63,16 +63,22 @@ def sync() -> Iterator[Callable[..., Ended]]:
     assert driver.stdin
     assert driver.stdout
 
-    def sync(base: str, config: Path, kill: int = 0) -> Ended:
+    def call(*words: object, kill: int = 0, files: bool = False) -> Ended:
         assert driver.stdin
         assert driver.stdout
-        words = ["--config", str(config), "sync", "--store", base]
-        driver.stdin.write(json.dumps({"words": words, "kill": kill}) + "\n")
+        asked = {"words": [str(word) for word in words], "kill": kill, "files": files}
+        driver.stdin.write(json.dumps(asked) + "\n")
         driver.stdin.flush()
         return Ended(**json.loads(driver.stdout.readline()))
 
-    yield sync
+    yield call
     driver.communicate(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def sync(call: Callable[..., Ended]) -> Callable[..., Ended]:
+    """A function that runs a sync, killed at a step."""
+    return lambda base, config, kill=0: call("--config", config, "sync", "--store", base, kill=kill)
 
 
 def ours(server: Any) -> Counter[Any]:
@@ -127,3 +133,56 @@ def test_killed_at_every_step(way: str, sync: Callable[..., Ended], start_server
         else:
             assert (found.total(), last.status) == (standing, Exit.DONE), (kill, again, last, found)
     assert kill > 10
+
+
+OLD, NEW = ({"resourceType": "QuestionnaireResponse", "status": status} for status in ("completed", "amended"))
+PLACE = "/files/{}/QuestionnaireResponse.ndjson"
+
+
+def lines(*resources: dict[str, Any]) -> bytes:
+    """Return resources as NDJSON."""
+    return b"".join(json.dumps(resource).encode() + b"\n" for resource in resources)
+
+
+def held(folder: Path) -> Counter[str]:
+    """Return how often each resource stands in a folder that is read as a store."""
+    return Counter(line for path in folder.glob("*.ndjson") for line in path.read_text().splitlines())
+
+
+@pytest.mark.parametrize("since", [(), ("--since", "last")], ids=["whole", "what changed"])
+def test_an_export_killed_at_every_step(
+    since: tuple[str, ...], call: Callable[..., Ended], start_bulk: Start, tmp_path: Path, kill_points: Counter[str]
+) -> None:
+    """Wherever an export is killed, nobody reads half of it; run again, the folder holds all of it, each once."""
+    server = start_bulk(files={PLACE.format(1): lines(OLD | {"id": "a"}, OLD | {"id": "b"}, OLD | {"id": "c"})})
+    config, out, before = (tmp_path / name for name in ("fhir-alliance.toml", "out", "before"))
+    config.write_text("", encoding="utf-8")
+    words = ("--config", config, "export", "--store", server.base, "--out", out, "--patients")
+    assert call(*words).status == Exit.DONE
+    out.rename(before)
+    server.files = {
+        PLACE.format(1): lines(NEW | {"id": "a"}),
+        PLACE.format(2): lines(NEW | {"id": "d"}, NEW | {"id": "e"}),
+    }
+    gone = {"resourceType": "Bundle", "entry": [{"request": {"method": "DELETE", "url": "QuestionnaireResponse/b"}}]}
+    server.deleted = {"/files/Deleted.ndjson": lines(gone)} if since else {}
+    old = held(before)
+    new = Counter(json.dumps(NEW | {"id": name}) for name in "ade") + Counter(
+        [json.dumps(OLD | {"id": "c"})] * bool(since)
+    )
+    kill = 0
+    while True:
+        kill += 1
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(before, out)
+        server.polls = [(202, {"Retry-After": "0"})]
+        if call(*words, *since, kill=kill, files=True).signal != signal.SIGKILL:
+            break
+        kill_points["export"] += 1
+        if not (out / ".export" / "landing").exists():
+            assert held(out) in (old, new), kill
+        assert call(*words, *since).status == Exit.DONE, kill
+        assert held(out) == new, kill
+        left = sorted(path.name for path in (*out.iterdir(), *(out / ".export").iterdir()) if path.is_file())
+        assert left == [*sorted(path.name for path in out.glob("*.ndjson")), "manifest.json"], kill
+    assert kill > 15
