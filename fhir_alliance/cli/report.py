@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fhir_alliance.cli.options import json_option, store_option
+from fhir_alliance.cli.options import engine_option, json_option, store_option
 from fhir_alliance.cli.supervision import accreditation, assessments, caseload, therapists
 
 
@@ -85,12 +85,13 @@ Example:
 )
 @click.option("--pdf", is_flag=True, help="Write a PDF too (needs the extra pdf).")
 @click.option("--parquet", is_flag=True, help="Write the table as Parquet too (needs the extra parquet).")
+@engine_option
 @json_option
 @click.pass_context
 def run(
     ctx: click.Context, measure: str, location: str, period: str, audience: str, folder: Path,
     valuesets: tuple[Path, ...], cut: str, reporter: str, earlier: tuple[Path, ...], pdf: bool, parquet: bool,
-    as_json: bool,
+    engine: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Make one report: FHIR MeasureReports, tables, pictures, and a manifest of what they rest on."""
     from datetime import UTC, datetime
@@ -100,6 +101,7 @@ def run(
     from fhir_alliance.runs.audit import tell_of
     from fhir_alliance.runs.policy import policy_of
     from fhir_alliance.runs.report import Asked, make_report, order_of
+    from fhir_alliance.runs.report_crew import here, on_spark
     from fhir_alliance.runs.report_files import with_earlier, write_report
     from fhir_alliance.stores.opening import open_store, state_folder
     from fhir_alliance.views.report import tally_text
@@ -113,7 +115,8 @@ def run(
         with progress("Report", "people") as watch:
             order = with_earlier(order, [folder, *earlier])
             tell = tell_of(store, config.audit, state_folder(store, config))
-            made = make_report(store, catalog, policy_of(config), order, watch, tell)
+            examine = on_spark(folder) if engine == "spark" else here
+            made = make_report(store, catalog, policy_of(config), order, watch, tell, examine)
     finally:
         store.close()
     manifest = write_report(made, folder, catalog)

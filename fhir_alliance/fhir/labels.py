@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from fhir_alliance.core.labels import ORDER, REDACTED, SUBSETTED, Ceiling, covers, may_carry, union
@@ -40,7 +41,12 @@ def label_of(system: str, code: str) -> str:
 def labels_of(resource: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the labels of a resource; marks of what was left out of it are no labels."""
     security = (resource.get("meta") or {}).get("security") or ()
-    named = (label_of(str(coding.get("system", "")), str(coding.get("code", ""))) for coding in security)
+    return _union(tuple((str(coding.get("system", "")), str(coding.get("code", ""))) for coding in security))
+
+
+@lru_cache(maxsize=1024)  # a record has few combinations
+def _union(security: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    named = (label_of(system, code) for system, code in security)
     return union(label for label in named if label != f"{_INTEGRITY}|{REDACTED}")
 
 

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -322,6 +323,9 @@ def score_identifier(resource: Mapping[str, Any]) -> str:
     return ""
 
 
+_RATED: Final = {f"{rater.value}-rated": rater for rater in Rater}
+
+
 def read_score(resource: Mapping[str, Any], instruments: Mapping[str, Instrument], base: str = "") -> Score | None:
     """Return the score in a stored Observation of ours, or None for panels, items, what others wrote or misshaped."""
     try:
@@ -335,7 +339,11 @@ def _read_score(resource: Mapping[str, Any], instruments: Mapping[str, Instrumen
     code = _own_code(resource)
     if not key or not code:
         return None
-    for instrument in instruments.values():
+    parts = code.split("-")
+    for length in range(1, len(parts)):  # both ids may have hyphens
+        instrument = instruments.get("-".join(parts[:length]))
+        if instrument is None:
+            continue
         for scale in instrument.scales:
             if code == f"{instrument.id}-{scale.id}":
                 return _stored_score(resource, key, instrument, scale, base)
@@ -356,7 +364,7 @@ def _stored_score(resource: Mapping[str, Any], key: str, instrument: Instrument,
         str(method.get("version", "")),
         scale.id,
         ids.local(str((resource.get("subject") or {}).get("reference", "")), base),
-        next((rater for rater in Rater if f"{rater.value}-rated" in said), instrument.rater),
+        next((rater for code, rater in _RATED.items() if code in said), instrument.rater),
         _stored_moment(str(resource.get("effectiveDateTime", ""))),
         value,
         answered,
@@ -395,6 +403,7 @@ def _stored_value(resource: Mapping[str, Any], scale: Scale) -> tuple[Number | N
     return value, next((band for band in scale.bands if band.code in codes), None)
 
 
+@lru_cache(maxsize=4096)
 def _stored_moment(text: str) -> datetime:
     """Return when a stored score is from, as `inbound.moment` ordered it: a bare day counts as its noon."""
     if len(text) == 10:

@@ -219,6 +219,8 @@ def _points(resource: Mapping[str, Any]) -> Number | None:
     value = resource.get("valueInteger", quantity.get("value") if isinstance(quantity, dict) else None)
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         return None
+    if isinstance(value, int):
+        return value
     exact = Decimal(str(value))
     return int(exact) if exact == exact.to_integral_value() else exact
 

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import date, datetime
 from hashlib import sha256
 from pathlib import Path
 
 import msgspec
-import orjson
 
 from fhir_alliance.core.audit import Access
 from fhir_alliance.core.measures.audience import Audience, Role, audience_of
-from fhir_alliance.core.measures.bad_input import set_right
 from fhir_alliance.core.measures.calendar import Days
 from fhir_alliance.core.measures.definition import Measure
-from fhir_alliance.core.measures.equity import strata_of
 from fhir_alliance.core.measures.evaluation import Shown
-from fhir_alliance.core.measures.logic import members_of
-from fhir_alliance.core.measures.people import Person
 from fhir_alliance.core.measures.period import period_of
 from fhir_alliance.core.measures.publication import Earlier, protected
 from fhir_alliance.core.measures.tallying import Tallying
-from fhir_alliance.core.model import Family, Instrument, Tally
+from fhir_alliance.core.model import Family, Tally
 from fhir_alliance.core.rules.chart import Rulebook
 from fhir_alliance.core.ways_out import Refused, ViewPass
 from fhir_alliance.errors import StopRun
-from fhir_alliance.fhir.person import KINDS, person_of
 from fhir_alliance.runs.audit import Tell, untold
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.measures import code_sets_of, find_measure
 from fhir_alliance.runs.policy import Policy
-from fhir_alliance.runs.readers import Wish, for_reader, given, let_in, look, why_not
+from fhir_alliance.runs.readers import Wish, given, why_not
+from fhir_alliance.runs.report_people import Brief, Examiner, one_by_one
 from fhir_alliance.runs.rule_cards import shipped_cards
-from fhir_alliance.stores.store import PersonRecord, Store
+from fhir_alliance.stores.store import Store
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -113,36 +108,36 @@ def make_report(
     order: ReportOrder,
     watch: Callable[[int], None] = lambda count: None,
     tell: Tell = untold,
+    examine: Examiner = one_by_one,
 ) -> Report:
     """Return the report on everybody in a store.
 
     watch: told how many people were looked at.  tell: is told whose record was read, before there is a report.
+    examine: looks at the people, in one process or in many.
     Raises StopRun FA610 where these give a small count away, FA715 for what an insurer may not be told.
     """
     if order.audience.role is Role.INSURER and order.measure.is_about_alliance:
         raise StopRun("FA715", f"{order.measure.id} rests on ratings of the alliance.", "No insurer is told of them.")
     code_sets, versions = code_sets_of(order.measure, store, order.value_sets)
     book = Rulebook(catalog.instruments, shipped_cards())
-    tallying = Tallying(order.measure, order.period)
+    wish = _wish(order)
+    brief = Brief(
+        order.measure, order.period, order.cut, wish, policy, catalog.instruments, code_sets, book, store.base
+    )
+    tallying, digest = Tallying(order.measure, order.period), sha256()
     found: list[Shown] = []
-    wish, digest = _wish(order), sha256()
     clinics: set[str] = set()
     looks: list[Access] = []
-    for number, whole in enumerate(store.people(KINDS), start=1):
-        record = for_reader(whole, order.audience)
-        digest.update(_bytes(record))
-        answer = let_in(record, wish, policy, store.base)
-        looks.append(look(record, wish, answer))
-        if isinstance(answer, Refused):
-            tallying.withhold(why_not(answer))
+    for number, one in enumerate(examine(store, brief), start=1):
+        digest.update(one.digest)
+        looks.append(one.look)
+        if isinstance(one.answer, Refused):
+            tallying.withhold(why_not(one.answer))
         else:
-            person = read_person(record, catalog.instruments, order.period, order.cut, store.base)
-            members = tuple(members_of(order.measure, person, order.period, code_sets, book))
-            strata = strata_of(person, order.period)
-            tallying.add(answer, members, strata, person.odd)
-            clinics.update(person.clinics)
-            if isinstance(answer, ViewPass) and members:
-                found.append(Shown(answer, members, strata))
+            tallying.add(one.answer, one.members, one.strata, one.odd)
+            clinics.update(one.clinics)
+            if isinstance(one.answer, ViewPass) and one.members:
+                found.append(Shown(one.answer, one.members, one.strata))
         watch(number)
     if not order.audience.sees_people:
         let = sum(told.ground.permitted for told in looks)
@@ -154,23 +149,7 @@ def make_report(
     return Report(order, tally, tuple(found), digest.hexdigest(), dict(versions), tuple(sorted(clinics)))
 
 
-def read_person(
-    record: PersonRecord, instruments: Mapping[str, Instrument], period: Days, cut: date, base: str
-) -> Person:
-    """Return a record as a person, set right by the stated rules for what is odd."""
-    person = person_of(record.patient, record.resources, instruments, base)
-    if record.adopted:
-        person = msgspec.structs.replace(person, odd=(*person.odd, ("subject-elsewhere", record.adopted)))
-    return set_right(person, period, cut)
-
-
 def _wish(order: ReportOrder) -> Wish:
     codes = frozenset(code for code_set in order.measure.code_sets for code in code_set.codes)
     family = Family.ALLIANCE if order.measure.is_about_alliance else Family.OUTCOME
     return Wish(order.audience, codes, family, order.now)
-
-
-def _bytes(record: PersonRecord) -> bytes:
-    """Return a person's record in one order of keys and resources, for the digest."""
-    parts = [orjson.dumps(r, option=orjson.OPT_SORT_KEYS) for r in record.resources]
-    return b"\n".join([orjson.dumps(record.patient, option=orjson.OPT_SORT_KEYS), *sorted(parts)])

@@ -14,8 +14,9 @@ from fhir_alliance.fhir.inbound import Parked
 from fhir_alliance.runs.score import Consents, Desk, Engine, Out, Watch, score
 from fhir_alliance.runs.summary import Summary
 from fhir_alliance.stores.files import BUFFER, new_file
-from fhir_alliance.stores.slices import SLICE, Slice, lines_of, numbered, response_slices, responses_in
-from fhir_alliance.stores.spark import spark_session, worked
+from fhir_alliance.stores.folder import response_slices, responses_in
+from fhir_alliance.stores.slices import SLICE, Slice, lines_of, numbered
+from fhir_alliance.stores.spark import spark_crew
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -63,16 +64,16 @@ def on_spark(out_file: Path | None, size: int = SLICE) -> Engine:
     """
 
     def engine(paths: Sequence[Path], desk: Desk, consents: Consents, now: datetime, out: Out, watch: Watch) -> Summary:
-        session = spark_session()
+        crew = spark_crew()
         pieces = response_slices(paths, size)
         if any(piece.start for piece in pieces):
-            ended = worked(session, [msgspec.json.encode(piece) for piece in pieces], _count_lines, None)
+            ended = crew([msgspec.json.encode(piece) for piece in pieces], _count_lines, None)
             pieces = numbered(pieces, [int(count) for count in ended])
         summary = Summary()
         beside = out_file.resolve().parent if out_file is not None else None
         with tempfile.TemporaryDirectory(prefix=".fhir-alliance-", dir=beside) as parts:
             bench = Bench(desk, consents, now, Path(parts))
-            for counted in worked(session, [msgspec.json.encode(piece) for piece in pieces], _score_slice, bench):
+            for counted in crew([msgspec.json.encode(piece) for piece in pieces], _score_slice, bench):
                 msgspec.json.decode(counted, type=Counted).add_to(summary)
             for number in range(len(pieces)):
                 _move(_part(bench, number), out)
@@ -88,7 +89,7 @@ def _count_lines(shared: None, number: int, piece: bytes) -> bytes:
 
 def _score_slice(bench: Bench, number: int, piece: bytes) -> bytes:
     records = responses_in(msgspec.json.decode(piece, type=Slice))
-    with new_file(_part(bench, number)) as part:
+    with new_file(_part(bench, number), is_passing=True) as part:
         summary = score(records, bench.desk, bench.consents, bench.now, part.write)
     return msgspec.json.encode(Counted.of(summary))
 

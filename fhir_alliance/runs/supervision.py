@@ -32,7 +32,8 @@ from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.measures import code_sets_of
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.readers import Wish, for_reader, let_in, look
-from fhir_alliance.runs.report import ReportOrder, read_person
+from fhir_alliance.runs.report import ReportOrder
+from fhir_alliance.runs.report_people import read_person
 from fhir_alliance.runs.rule_cards import shipped_cards
 from fhir_alliance.stores.store import Store
 

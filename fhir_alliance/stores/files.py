@@ -20,10 +20,11 @@ BUFFER: Final = 1024 * 1024  # bytes; the usual 8 KiB would be a system call eve
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[IO[bytes]]:
+def new_file(path: Path, *, is_passing: bool = False) -> Iterator[IO[bytes]]:
     """Yield a file that takes the place of `path` when all is written: readers see the old one or the new one.
 
     Only we can read it (0600). Nothing is written through a symbolic link.
+    is_passing: it goes with this run, so the disk is not waited for.
     Raises StopRun FA111 (a link), FA124 (no such place).
     """
     if path.is_dir():
@@ -37,7 +38,8 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
         with os.fdopen(handle, "wb", buffering=BUFFER) as out:
             yield out
             out.flush()
-            os.fsync(out.fileno())
+            if not is_passing:
+                os.fsync(out.fileno())
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)

@@ -24,6 +24,7 @@ from fhir_alliance.fhir.wire import strict_json
 from fhir_alliance.stores.files import BUFFER, nameless_database, replace_file
 from fhir_alliance.stores.folder_people import folder_people
 from fhir_alliance.stores.journal import Journal
+from fhir_alliance.stores.slices import WHOLE, Slice, cut, lines_in
 from fhir_alliance.stores.store import Page, PersonRecord, Record, Refusal, Seen, Written, unseen
 
 PAGE_SIZE: Final = 500
@@ -186,7 +187,7 @@ class _Index:
         typed = _typed(path)
         if typed and typed[1] not in kinds:
             return
-        for record in records_in(path):
+        for record in _records(path):
             try:
                 resource = strict_json(record.body)
             except ParkItem:
@@ -276,11 +277,24 @@ def _id_of(body: bytes) -> str:
 
 def response_records(inputs: Iterable[Path]) -> Iterator[Record]:
     """Yield every QuestionnaireResponse in files and folders, broken ones included, with its place."""
-    for path in response_files(inputs):
-        yield from responses_among(records_in(path), path)
+    for path in _response_files(inputs):
+        yield from _responses_among(_records(path), path)
 
 
-def response_files(inputs: Iterable[Path]) -> Iterator[Path]:
+def response_slices(inputs: Iterable[Path], size: int) -> list[Slice]:
+    """Return the files that may hold QuestionnaireResponses, cut into slices of about `size` bytes."""
+    return [piece for path in _response_files(inputs) for piece in cut(path.resolve(), size)]
+
+
+def responses_in(piece: Slice) -> Iterator[Record]:
+    """Yield every QuestionnaireResponse of a slice, broken ones included, with its place."""
+    path = Path(piece.path)
+    yield from _responses_among(
+        _records(path) if piece.end == WHOLE else numbered_lines(lines_in(piece), path.name, piece.first), path
+    )
+
+
+def _response_files(inputs: Iterable[Path]) -> Iterator[Path]:
     """Yield the files that may hold QuestionnaireResponses, in the order in which they are read."""
     for path in _files(inputs):
         typed = _typed(path)
@@ -288,8 +302,7 @@ def response_files(inputs: Iterable[Path]) -> Iterator[Path]:
             yield path
 
 
-def responses_among(records: Iterable[Record], path: Path) -> Iterator[Record]:
-    """Yield those records of a file that are QuestionnaireResponses, or too broken to tell."""
+def _responses_among(records: Iterable[Record], path: Path) -> Iterator[Record]:
     is_typed = _typed(path) is not None
     return (record for record in records if is_typed or _is_response(record.body))
 
@@ -300,7 +313,7 @@ def records_of(inputs: Iterable[Path], kind: str) -> Iterator[Mapping[str, Any]]
         typed = _typed(path)
         if typed is not None and typed[1] != kind:
             continue
-        for record in records_in(path):
+        for record in _records(path):
             if typed is None and f'"{kind}"'.encode() not in record.body:
                 continue
             try:
@@ -335,7 +348,7 @@ def _typed(path: Path) -> re.Match[str] | None:
     return None if typed is not None and typed[1] == "Bundle" else typed
 
 
-def records_in(path: Path) -> Iterator[Record]:
+def _records(path: Path) -> Iterator[Record]:
     """Yield the resources of a file: a line each in NDJSON, the entries of a Bundle, or one resource."""
     if path.suffix == ".json":
         yield from whole_file(path.read_bytes(), path.name)

@@ -5,6 +5,7 @@ An NDJSON file is cut between lines; any other file is one slice. Every process 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -12,11 +13,9 @@ from typing import Final
 import msgspec
 
 from fhir_alliance.stores.files import BUFFER
-from fhir_alliance.stores.folder import numbered_lines, records_in, response_files, responses_among
-from fhir_alliance.stores.store import Record
 
 SLICE: Final = 32 * 1024 * 1024  # bytes; some 25,000 forms, a third of a second of scoring
-_WHOLE: Final = -1
+WHOLE: Final = -1
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -27,20 +26,12 @@ class Slice(msgspec.Struct, frozen=True):
 
     path: str
     start: int = 0
-    end: int = _WHOLE
+    end: int = WHOLE
     first: int = 1
 
 
-def response_slices(inputs: Iterable[Path], size: int = SLICE) -> list[Slice]:
-    """Return the files that may hold QuestionnaireResponses, cut into slices of about `size` bytes.
-
-    Their line numbers are not known yet: see `numbered`.
-    """
-    return [piece for path in response_files(inputs) for piece in cut(path.resolve(), size)]
-
-
-def cut(path: Path, size: int) -> Iterator[Slice]:
-    """Yield the slices of a file."""
+def cut(path: Path, size: int = sys.maxsize) -> Iterator[Slice]:
+    """Yield the slices of a file, of about `size` bytes, with the numbers of their first lines still to be found."""
     if path.suffix != ".ndjson":
         yield Slice(str(path))
         return
@@ -56,9 +47,14 @@ def cut(path: Path, size: int) -> Iterator[Slice]:
         yield Slice(str(path), start, length)
 
 
+def before(piece: Slice) -> Slice:
+    """Return what of its file lies before a slice."""
+    return Slice(piece.path, 0, piece.start)
+
+
 def lines_of(piece: Slice) -> int:
     """Return how many lines end in a slice; 0 for a whole file."""
-    return sum(block.count(b"\n") for block in _blocks(piece)) if piece.end != _WHOLE else 0
+    return sum(block.count(b"\n") for block in _blocks(piece)) if piece.end != WHOLE else 0
 
 
 def numbered(pieces: Iterable[Slice], lines: Iterable[int]) -> list[Slice]:
@@ -72,11 +68,14 @@ def numbered(pieces: Iterable[Slice], lines: Iterable[int]) -> list[Slice]:
     return found
 
 
-def responses_in(piece: Slice) -> Iterator[Record]:
-    """Yield every QuestionnaireResponse of a slice, broken ones included, with its place."""
-    path = Path(piece.path)
-    records = records_in(path) if piece.end == _WHOLE else numbered_lines(_lines(piece), path.name, piece.first)
-    yield from responses_among(records, path)
+def texts_in(piece: Slice) -> Iterator[tuple[int, bytes]]:
+    """Yield the JSON texts of a slice with their line numbers; of a whole file its one text, with 0."""
+    if piece.end == WHOLE:
+        yield 0, Path(piece.path).read_bytes().removeprefix(b"\xef\xbb\xbf").strip()
+        return
+    for number, line in enumerate(lines_in(piece), start=piece.first):
+        if body := line.removeprefix(b"\xef\xbb\xbf").strip():
+            yield number, body
 
 
 def _blocks(piece: Slice) -> Iterator[bytes]:
@@ -89,8 +88,8 @@ def _blocks(piece: Slice) -> Iterator[bytes]:
             yield block
 
 
-def _lines(piece: Slice) -> Iterator[bytes]:
-    """Yield the lines of a slice."""
+def lines_in(piece: Slice) -> Iterator[bytes]:
+    """Yield the lines of a slice, as they are; of a file that was not cut there are none to tell apart."""
     with Path(piece.path).open("rb", buffering=BUFFER) as stream:
         stream.seek(piece.start)
         left = piece.end - piece.start

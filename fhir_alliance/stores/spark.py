@@ -1,4 +1,4 @@
-"""Spark as an engine: one session, and a way to have rows worked on in its processes.
+"""Spark as a crew: one session, and pieces worked on in its processes.
 
 The workers need this program installed, and what they read under the same paths. What goes to and fro is Arrow.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from fhir_alliance.errors import StopRun
+from fhir_alliance.stores.crew import Crew, Work, made
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,22 +70,21 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def worked(
-    session: SparkSession, pieces: Sequence[bytes], work: Callable[[Any, int, bytes], bytes], shared: Any
-) -> list[bytes]:
-    """Return what `work` makes of each piece, in their order; each is a task of its own.
+def spark_crew() -> Crew:
+    """Return Spark as a crew: each piece is a task of its own. Raises StopRun FA731 or FA732."""
+    return partial(_on_spark, spark_session())
 
-    work: a function of this program; given `shared`, the piece's place and the piece; it may be called again for the
-    same piece.  shared: sent once to each process.
-    """
+
+def _on_spark(session: SparkSession, pieces: Sequence[bytes], work: Work, shared: Any) -> Iterator[bytes]:
     if not pieces:
-        return []
-    sent = session.sparkContext.broadcast((shared, pieces))
+        return iter(())
+    sent = session.sparkContext.broadcast((shared, pieces))  # once to each process
 
     def in_worker(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            made = [_made(work, *sent.value, number) for number in batch.column(0).to_pylist()]
-            yield batch.append_column("made", made)
+            shared, pieces = sent.value
+            done = [made(work, shared, number, pieces[number]) for number in batch.column(0).to_pylist()]
+            yield batch.append_column("made", done)
 
     try:
         with _quiet():
@@ -91,12 +92,4 @@ def worked(
             rows = places.mapInArrow(in_worker, "id long, made binary").collect()
     finally:
         sent.destroy()
-    return [bytes(row.made) for row in sorted(rows, key=lambda row: int(row.id))]
-
-
-def _made(work: Callable[[Any, int, bytes], bytes], shared: Any, pieces: Sequence[bytes], number: int) -> bytes:
-    """Return what `work` makes of a piece; what goes wrong is told without the record that it quotes."""
-    try:
-        return work(shared, number, pieces[number])
-    except Exception as error:
-        raise RuntimeError(f"{type(error).__name__} in task {number}") from None
+    return (bytes(row.made) for row in sorted(rows, key=lambda row: int(row.id)))

@@ -15,14 +15,22 @@ from click.testing import CliRunner
 
 from fhir_alliance.cli import program
 from fhir_alliance.runs.catalog import load_catalog
+from fhir_alliance.runs.demo import demo
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.score import in_one_process, score_inputs
 from fhir_alliance.runs.score_spark import on_spark
 from fhir_alliance.runs.summary import Summary
-from fhir_alliance.stores.spark import worked
+from fhir_alliance.stores.spark import spark_crew
 from fhir_alliance.testing import response_json
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def clinic(tmp_path: Path) -> Path:
+    """The example clinic, scored."""
+    demo(tmp_path / "clinic")
+    return tmp_path / "clinic"
 
 
 @pytest.fixture
@@ -77,6 +85,21 @@ def test_the_command_scores_on_spark(spark: Any, export: Path) -> None:
     assert together.stderr == alone.stderr
 
 
+def test_a_report_is_the_same_on_spark(spark: Any, clinic: Path, tmp_path: Path) -> None:
+    """`report run --engine spark` writes the same files to the byte, and prints the same."""
+    words = ["report", "run", "outcome-by-mode", "--store", str(clinic), "--period", "2026-Q1", "--as", "supervisor"]
+    done = [
+        CliRunner().invoke(program, [*words, "--out", str(tmp_path / engine), "--engine", engine])
+        for engine in ("local", "spark")
+    ]
+    assert [one.exit_code for one in done] == [0, 0], [one.output for one in done]
+    alone, together = ({p.name: p.read_bytes() for p in (tmp_path / e).iterdir()} for e in ("local", "spark"))
+    assert together == alone
+    assert len(alone) == 7
+    assert done[1].output == done[0].output
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
 def quoting(shared: None, number: int, piece: bytes) -> bytes:
     """Fail as code does that quotes what it works on."""
     raise ValueError(piece.decode())
@@ -85,7 +108,7 @@ def quoting(shared: None, number: int, piece: bytes) -> bytes:
 def test_what_fails_in_a_worker_quotes_no_record(spark: Any) -> None:
     """An error in a worker names its kind and the task, and nothing of what the task was about."""
     with pytest.raises(Exception, match="ValueError in task 0") as failed:
-        worked(spark, [b"Anna Muster"], quoting, None)
+        spark_crew()([b"Anna Muster"], quoting, None)
     assert "Muster" not in str(failed.value)
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fhir_alliance.stores.folder import response_records
-from fhir_alliance.stores.slices import lines_of, numbered, response_slices, responses_in
+from fhir_alliance.stores.folder import response_records, response_slices, responses_in
+from fhir_alliance.stores.slices import lines_of, numbered
 from fhir_alliance.stores.store import Record
 
 FORM = {"resourceType": "QuestionnaireResponse", "id": "r", "text": "ä"}

@@ -11,6 +11,7 @@ import calendar
 import re
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum, auto
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final, NamedTuple, TypeAlias
 
@@ -79,6 +80,7 @@ class Days(NamedTuple):
         return Span(moment_of(self.first), moment_of(self.last))
 
 
+@lru_cache(maxsize=4096)  # a record says the same time of many things
 def moment(text: str) -> Moment | None:
     """Return what FHIR writes as date, dateTime or instant; None for anything else."""
     found = _WRITTEN.fullmatch(text)
