@@ -11,7 +11,7 @@ from fhir_alliance.fhir.identifiers import SOFTWARE, TERMS
 _OBJECTS = frozenset(
     {
         "subject", "patient", "for", "code", "meta", "focus", "owner", "groupIdentifier", "restriction", "statusReason",
-        "encounter", "period", "class",
+        "encounter", "period", "class", "topic",
     }
 )  # fmt: skip
 _LISTS = frozenset(
@@ -45,10 +45,12 @@ def value_of(resource: Mapping[str, Any], system: str) -> str:
     return ""
 
 
-def has_code(task: Mapping[str, Any], code: str, statuses: Collection[str]) -> bool:
-    """Return whether a Task has a code of ours and stands in one of these statuses."""
-    codings = (task.get("code") or {}).get("coding") or () if is_shaped(task) else ()
-    return task.get("status") in statuses and any(c.get("system") == TERMS and c.get("code") == code for c in codings)
+def has_code(resource: Mapping[str, Any], code: str, statuses: Collection[str]) -> bool:
+    """Return whether a Task has a code of ours, or a message a topic, and stands in one of these statuses."""
+    concept = resource.get("topic" if resource.get("resourceType") == "Communication" else "code") or {}
+    codings = concept.get("coding") or () if is_shaped(resource) else ()
+    is_ours = any(c.get("system") == TERMS and c.get("code") == code for c in codings)
+    return is_ours and resource.get("status") in statuses
 
 
 def software() -> dict[str, Any]:

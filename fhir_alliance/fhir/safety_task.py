@@ -9,14 +9,17 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from fhir_alliance.core.model import Review, Write, WriteMode
+from fhir_alliance.core.model import Evidence, Review, Write, WriteMode
 from fhir_alliance.fhir import identifiers as ids
-from fhir_alliance.fhir.elements import instant, software, stored_moment
-from fhir_alliance.fhir.task import new_task
+from fhir_alliance.fhir.elements import MISSHAPEN, instant, software, stored_moment, value_of
+from fhir_alliance.fhir.task import new_task, read_review
 
 # Task.status: those that wait for somebody or are being done, and those that were handed back undone.
 OPEN: Final = ("draft", "requested", "received", "accepted", "ready", "in-progress", "on-hold")
 HANDED_BACK: Final = ("rejected", "failed")
+# Communication.status: messages that wait for somebody, and those that were handed back undone.
+OPEN_MESSAGES: Final = ("preparation", "in-progress", "on-hold")
+NOT_DONE: Final = ("not-done",)
 _TAKEN = frozenset({"accepted", "in-progress", "completed"})
 _PRIORITIES = ("routine", "urgent", "asap", "stat")  # FHIR's request-priority, in its order
 
@@ -32,8 +35,10 @@ def acknowledgement(task: Mapping[str, Any], base: str = "") -> Acknowledgement 
     """Return when and by whom a safety review was taken, or None where nobody has.
 
     An `acknowledged` output outranks the Task's owner and last change: the owner may be a role, and later changes move
-    the time.
+    the time. A message is taken when it was received; by whom it does not say.
     """
+    if task.get("resourceType") == "Communication":
+        return Acknowledgement(stored_moment(task["received"]), "") if task.get("received") else None
     if task.get("status") not in _TAKEN:
         return None
     said = [output for output in task.get("output") or () if _is_acknowledged(output)]
@@ -46,19 +51,49 @@ def acknowledgement(task: Mapping[str, Any], base: str = "") -> Acknowledgement 
 
 def is_handed_back(task: Mapping[str, Any]) -> bool:
     """Return whether the one who was asked has handed the review back undone."""
-    return task.get("status") in HANDED_BACK
+    return task.get("status") in (*HANDED_BACK, *NOT_DONE)
 
 
 def is_escalation(task: Mapping[str, Any]) -> bool:
-    """Return whether the Task is the supervisor's: it is part of the one that nobody took."""
-    return bool(task.get("partOf"))
+    """Return whether the Task or message is the supervisor's: it is part of the one that nobody took."""
+    return bool(task.get("partOf") or task.get("basedOn"))
+
+
+def told_review(message: Mapping[str, Any], base: str = "") -> Review | None:
+    """Return the safety review that a message of ours tells, or None for any other."""
+    try:
+        return _told_review(message, base)
+    except MISSHAPEN:
+        return None
+
+
+def _told_review(message: Mapping[str, Any], base: str) -> Review | None:
+    names = {"topic": "code", "subject": "for", "sent": "authoredOn"}
+    task = {names.get(name, name): value for name, value in message.items()}
+    task |= {name: message[many][0] for many, name in (("about", "focus"), ("recipient", "owner")) if message.get(many)}
+    task["status"] = "requested"
+    review = read_review(task, base)
+    if review is None:
+        return None
+    said = " ".join(part["contentString"] for part in message["payload"])
+    return msgspec.structs.replace(review, evidence=(Evidence(review.key, "safety-answer", said, "", ""),))
+
+
+def withdrawn_message(message: Mapping[str, Any], note: str, group: str) -> Write:
+    """Return the write that ends a message because its form was withdrawn. note: why, for whoever got it."""
+    body = orjson.dumps({**message, "status": "stopped", "statusReason": {"text": note}})
+    return Write("Communication", ids.REVIEW, value_of(message, ids.REVIEW), WriteMode.KEEP_CURRENT, body, group)
 
 
 def escalation_task(review: Review, parent: Mapping[str, Any]) -> Write:
-    """Return the write that creates the supervisor's Task once, part of its parent and never less pressing."""
+    """Return the write that creates the supervisor's Task once, part of its parent and never less pressing.
+
+    A Task cannot be part of a message; it is then based on it.
+    """
     write = new_task(review, review.key)
     task = orjson.loads(write.body)
-    task["partOf"] = [{"reference": f"Task/{parent['id']}"}]
+    kind = str(parent.get("resourceType", "Task"))
+    task["partOf" if kind == "Task" else "basedOn"] = [{"reference": f"{kind}/{parent['id']}"}]
     task["priority"] = max("asap", str(parent.get("priority", "routine")), key=_rank)
     return msgspec.structs.replace(write, body=orjson.dumps(task))
 
@@ -85,6 +120,8 @@ def communication(task: Write, sent: datetime) -> Write:
             message[name] = [said[element]]
     if "encounter" in said:
         message["encounter"] = said["encounter"]
+    if is_escalation(said):
+        message["partOf"] = said.get("partOf") or said["basedOn"]
     return Write("Communication", task.system, task.value, WriteMode.CREATE_ONCE, orjson.dumps(message), task.group)
 
 

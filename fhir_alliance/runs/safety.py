@@ -35,7 +35,7 @@ from fhir_alliance.runs.audit import queried, written
 from fhir_alliance.runs.programs import is_of_program
 from fhir_alliance.runs.record import Record
 from fhir_alliance.runs.safety_delivery import Delivery, Resource
-from fhir_alliance.runs.safety_watch import watch_reviews
+from fhir_alliance.runs.safety_watch import end_messages, watch_reviews
 from fhir_alliance.runs.summary import Summary
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.store import Store
@@ -128,17 +128,19 @@ class SafetyPath:
         self._sent |= {key: self._pending.pop(key) for key in new if key not in left}
 
     def withdraw(self, withdrawals: Iterable[Withdrawal], record: Record) -> list[Write]:
-        """Return the cancelling of reviews whose form was withdrawn.
+        """Return the cancelling of reviews whose form was withdrawn; end those that were told as messages.
 
         What still waited for such a form waits no longer; nor does what stands there, though no answer said so.
         """
-        gone = {withdrawal.reference for withdrawal in withdrawals} - {""}  # what has no name names no other
+        withdrawals = [withdrawal for withdrawal in withdrawals if withdrawal.reference]  # no name names no other
+        gone = {withdrawal.reference for withdrawal in withdrawals}
         self._pending = {
             key: concern
             for key, concern in self._pending.items()
             if concern.reference not in gone and key not in record.known.by_value
         }
         note = self._policy.staff().cancelled
+        end_messages(self._delivery, withdrawals, note)
         return [
             changed_task(
                 record.tasks[review.key],

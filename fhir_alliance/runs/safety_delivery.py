@@ -18,6 +18,7 @@ from fhir_alliance.stores.store import Store, Written
 
 Resource: TypeAlias = Mapping[str, Any]
 _NO_ANSWER: Final = "FA402"
+_USED: Final = "safety-messages"  # in the journal: some reviews stand as messages
 
 
 class _Left(NamedTuple):
@@ -50,6 +51,23 @@ class Delivery:
                 raise
             return None
 
+    def may_have_messages(self) -> bool:
+        """Return whether reviews of ours may stand as messages: some were sent, or no Task is taken."""
+        return self._journal.delivered(_USED) is not None or not self.store.takes("Task", self._journal)
+
+    def correct(self, changes: Sequence[Change]) -> list[Change]:
+        """Send changes of messages that stand there; returns those that are not taken, or not known to be."""
+        if self._dry_run:
+            self.summary.planned += changes
+            self.summary.add(planned(changes))
+            return []
+        try:
+            left = self._left(changes, self.store.put(changes, Known([]), self._journal))
+        except (ServerRefuses, AccessDenied):
+            self._journal.settle([change.write.value for change in changes])
+            return list(changes)
+        return [c for c in changes if c in left.refused or c.write.value in left.unknown]
+
     def known(self, subjects: Collection[str], keys: Collection[str]) -> Known:
         """Return our own Tasks about these clients; and messages of ours, where one of the keys is no Task."""
         known = Known(self.about("Task", subjects))
@@ -68,6 +86,8 @@ class Delivery:
             return set()
         tasks = self._together(changes, known)
         messages = [Change(communication(change.write, self.now), ChangeKind.CREATE) for change in tasks.refused]
+        if messages:
+            self._journal.deliver(_USED, "", "1")
         left = self._one_by_one(messages, known)
         self.summary.reviews["messages"] += len(messages) - len(left.refused) - len(left.unknown)
         return tasks.unknown | left.unknown | {change.write.value for change in left.refused}

@@ -9,13 +9,21 @@ from typing import NamedTuple
 from fhir_alliance.core.model import Review, ReviewKind, Write
 from fhir_alliance.core.safety_reviews import KeepsOut, SafetyPolicy, addressee, is_overdue, nobody, plan_escalation
 from fhir_alliance.errors import RetryLater
+from fhir_alliance.fhir.difference import Change, ChangeKind
+from fhir_alliance.fhir.elements import has_code
+from fhir_alliance.fhir.goal import version_of
+from fhir_alliance.fhir.inbound import Withdrawal
 from fhir_alliance.fhir.safety_task import (
     HANDED_BACK,
+    NOT_DONE,
     OPEN,
+    OPEN_MESSAGES,
     acknowledgement,
     escalation_task,
     is_escalation,
     is_handed_back,
+    told_review,
+    withdrawn_message,
 )
 from fhir_alliance.fhir.setting import supervisor_of
 from fhir_alliance.fhir.task import read_review
@@ -24,7 +32,7 @@ from fhir_alliance.stores.store import Refusal
 
 
 class _Late(NamedTuple):
-    """A review that nobody took in time, or that was handed back undone, and its Task."""
+    """A review that nobody took in time, or that was handed back undone, and its Task or message."""
 
     task: Resource
     review: Review
@@ -33,14 +41,14 @@ class _Late(NamedTuple):
 def watch_reviews(delivery: Delivery, policy: SafetyPolicy, keeps_out: KeepsOut = nobody) -> None:
     """Count the reviews that stand open, and ask the supervisor, once, about each that nobody has taken in time.
 
-    keeps_out: whether somebody is kept from a client's data: then not they are asked, but the care team's supervisor,
-    or else who is on call.
-    One query gives all of them; those of the supervisors are not watched again.
+    One query gives all of them, a second one those that were told as messages; those of the supervisors are not
+    watched again.
     """
     summary, base = delivery.summary, delivery.store.base
     late = []
-    for task in _watched(delivery):
-        review = read_review(task, base)
+    for task in (*_tasks(delivery), *_messages(delivery)):
+        is_message = task.get("resourceType") == "Communication"
+        review = told_review(task, base) if is_message else read_review(task, base)
         if review is None or is_escalation(task):
             continue
         is_back, is_taken = is_handed_back(task), acknowledgement(task, base) is not None
@@ -54,13 +62,25 @@ def watch_reviews(delivery: Delivery, policy: SafetyPolicy, keeps_out: KeepsOut 
         _escalate(late, delivery, policy, keeps_out)
 
 
-def _watched(delivery: Delivery) -> list[Resource]:
+def _tasks(delivery: Delivery) -> list[Resource]:
     """Return the Tasks to watch; that they cannot be read is told, and holds back no answer that is yet to be read."""
     tasks = None
     with suppress(RetryLater):
         tasks = delivery.told(lambda: delivery.store.tasks(ReviewKind.SAFETY.value, (*OPEN, *HANDED_BACK)))
     delivery.summary.reviews["unwatched"] = int(tasks is None)
     return tasks or []
+
+
+def _messages(delivery: Delivery) -> list[Resource]:
+    """Return the messages to watch, where any may have been sent; that they cannot be read is told as for Tasks."""
+    if not delivery.may_have_messages():
+        return []
+    messages = None
+    with suppress(RetryLater):
+        statuses = (*OPEN_MESSAGES, *NOT_DONE)
+        messages = delivery.told(lambda: delivery.store.messages(ReviewKind.SAFETY.value, statuses))
+    delivery.summary.reviews["unwatched"] |= int(messages is None)
+    return messages or []
 
 
 def _escalate(late: Sequence[_Late], delivery: Delivery, policy: SafetyPolicy, keeps_out: KeepsOut) -> None:
@@ -87,3 +107,24 @@ def _escalations(
             child = plan_escalation(review, asked.who, policy, delivery.now, declined=is_handed_back(task))
             writes.append(escalation_task(child, task))
     return writes
+
+
+def end_messages(delivery: Delivery, withdrawals: Sequence[Withdrawal], note: str) -> None:
+    """End the messages about withdrawn forms that nobody has dealt with; one that cannot be ended is told.
+
+    note: why, for whoever got the message.
+    """
+    if not withdrawals or not delivery.may_have_messages():
+        return
+    gone, base = {withdrawal.reference for withdrawal in withdrawals}, delivery.store.base
+    changes = []
+    for message in delivery.about("Communication", {withdrawal.subject for withdrawal in withdrawals}):
+        review = told_review(message, base) if has_code(message, ReviewKind.SAFETY.value, OPEN_MESSAGES) else None
+        if review is not None and review.focus in gone:
+            write = withdrawn_message(message, note, review.focus.rpartition("/")[2])
+            changes.append(Change(write, ChangeKind.UPDATE, str(message["id"]), version_of(message)))
+    left = delivery.correct(changes) if changes else []
+    delivery.summary.refused += [
+        Refusal(change.write.value, "FA513", "its form was withdrawn, its message cannot be ended: tell who got it.")
+        for change in left
+    ]

@@ -88,8 +88,15 @@ class FolderStore:
 
     def tasks(self, code: str, statuses: Collection[str]) -> list[Mapping[str, Any]]:
         """Return all Tasks with a code of ours in these statuses; a derived one stands for an exported one."""
-        latest = {str(task.get("id")): task for task in self._opened().all_of("Task")}
-        return [task for task in latest.values() if has_code(task, code, statuses)]
+        return self._with_code("Task", code, statuses)
+
+    def messages(self, topic: str, statuses: Collection[str]) -> list[Mapping[str, Any]]:
+        """Return all Communications with a topic of ours in these statuses."""
+        return self._with_code("Communication", topic, statuses)
+
+    def _with_code(self, kind: str, code: str, statuses: Collection[str]) -> list[Mapping[str, Any]]:
+        latest = {str(resource.get("id")): resource for resource in self._opened(kind).all_of(kind)}
+        return [resource for resource in latest.values() if has_code(resource, code, statuses)]
 
     def named(self, kind: str, references: Collection[str]) -> list[Mapping[str, Any]]:
         """Return resources by reference."""

@@ -92,6 +92,11 @@ class ServerStore:
         params = {"code": f"{TERMS}|{code}", "status": ",".join(statuses), "_count": str(PAGE_SIZE)}
         return [task for task in self._listed("Task", params) if has_code(task, code, statuses)]
 
+    def messages(self, topic: str, statuses: Collection[str]) -> list[Mapping[str, Any]]:
+        """Return all Communications with a topic of ours in these statuses; R4 has no search by topic."""
+        params = {"status": ",".join(statuses), "_count": str(PAGE_SIZE)}
+        return [message for message in self._listed("Communication", params) if has_code(message, topic, statuses)]
+
     def named(self, kind: str, references: Collection[str]) -> list[Mapping[str, Any]]:
         """Return resources by reference."""
         return [orjson.loads(body) for _, body in self._raw_named(kind, references)]

@@ -102,6 +102,9 @@ class Store(Protocol):
     def tasks(self, code: str, statuses: Collection[str]) -> list[Mapping[str, Any]]:
         """Return all Tasks with a code of ours that stand in one of these statuses."""
 
+    def messages(self, topic: str, statuses: Collection[str]) -> list[Mapping[str, Any]]:
+        """Return all Communications with a topic of ours that stand in one of these statuses."""
+
     def named(self, kind: str, references: Collection[str]) -> list[Mapping[str, Any]]:
         """Return the resources of a type with these references; missing ones are left out."""
 

@@ -138,8 +138,8 @@ def test_a_withdrawn_form_ends_both(site: Site) -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_message_is_created_once(site: Site, catalog: Any, times: int) -> None:
-    """A message stands for a Task under the same identifier, is valid, and a second try creates no second one."""
+def test_a_message_is_created_once(site: Site, catalog: Any, times: int, check_valid: Callable[[Site], None]) -> None:
+    """A message stands for a Task under the same identifier, is valid, made once, watched, and ends with its form."""
     site.load(*people(), form())
     forms = Forms(catalog.instruments, catalog.questionnaires)
     read = forms.read(msgspec.json.encode(form()), "in", site.now)
@@ -155,9 +155,18 @@ def test_a_message_is_created_once(site: Site, catalog: Any, times: int) -> None
             assert (written.refused, written.unknown) == ([], [])
         store.finish()
         assert journal.unsettled() == []
+        journal.deliver("safety-messages", "", "1")  # as the delivery notes when it sends one
     [message] = site.all("Communication")
     assert message["identifier"][0]["value"] == review.key
     if hasattr(site, "fhir"):
         assert site.fhir.errors(message) == []
     site.sync(POLICY)
     assert reviews(site) == []  # it was told already
+    site.sync(POLICY, now=later(site, 5))
+    [second] = reviews(site)  # a store that takes Tasks by now gets the supervisor's as one
+    assert second["basedOn"] == [{"reference": f"Communication/{message['id']}"}]
+    site.load(form(status="entered-in-error"))
+    site.sync(POLICY, now=later(site, 6))
+    [message], [second] = site.all("Communication"), reviews(site)
+    assert (message["status"], second["status"]) == ("stopped", "cancelled")
+    check_valid(site)

@@ -262,6 +262,99 @@ def test_nobody_to_escalate_by(ehr: Ehr, run: Run) -> None:
     assert run(NOW + timedelta(hours=33)).reviews["messages"] == 0
 
 
+def told(ehr: Ehr, run: Run) -> dict[str, Any]:
+    """Return the message that stands for a review on a server that takes no Task."""
+    ehr.resources = [form("r1"), TEAM]
+    ehr.on_transaction = ehr.on_create = refusing(422, "Task")
+    run()
+    [message] = reviews(ehr, "Communication")
+    found: dict[str, Any] = message
+    return found
+
+
+@pytest.mark.parametrize(("changed", "overdue"), [
+    ({}, 1), ({"status": "on-hold"}, 1), ({"status": "not-done"}, 1),
+    ({"received": "2026-06-01T09:00:00Z"}, 0), ({"status": "completed"}, 0), ({"status": "stopped"}, 0),
+])  # fmt: skip
+def test_a_message_nobody_takes_reaches_the_supervisor_once(
+    ehr: Ehr, run: Run, changed: dict[str, str], overdue: int
+) -> None:
+    """A message that nobody received in time, or that was handed back, is followed by the supervisor's; once."""
+    message = told(ehr, run)
+    message |= changed
+    for hours in (30, 31, 99):
+        done = run(NOW + timedelta(hours=hours))
+        assert (done.reviews["overdue"], done.exit) == (overdue, Exit.DONE)
+    _, *others = reviews(ehr, "Communication")
+    assert [other["recipient"] for other in others] == [[{"reference": "Practitioner/sue"}]] * overdue
+    for other in others:
+        assert other["partOf"] == [{"reference": f"Communication/{message['id']}"}]
+        assert (other["about"], other["priority"]) == (message["about"], "asap")
+        assert message["payload"][0]["contentString"] in other["payload"][0]["contentString"]
+    assert reviews(ehr) == []
+
+
+def test_a_message_that_was_handed_back_does_not_wait(ehr: Ehr, run: Run) -> None:
+    """A message that is set to not-done goes to the supervisor in the next run, however early."""
+    told(ehr, run)["status"] = "not-done"
+    run(NOW + timedelta(hours=1))
+    assert len(reviews(ehr, "Communication")) == 2
+
+
+def test_what_followed_a_task_as_a_message_is_not_escalated_again(ehr: Ehr, run: Run) -> None:
+    """The supervisor's message is part of the Task that nobody took, and is not watched itself."""
+    ehr.resources = [form("r1"), TEAM]
+    run()
+    ehr.on_transaction = ehr.on_create = refusing(422, "Task")
+    for hours in (30, 99):
+        run(NOW + timedelta(hours=hours))
+    [task], [message] = reviews(ehr), reviews(ehr, "Communication")
+    assert message["partOf"] == [{"reference": f"Task/{task['id']}"}]
+
+
+def test_messages_are_watched_with_a_new_journal(ehr: Ehr, run: Run, serve: Callable[..., Any], tmp_path: Any) -> None:
+    """Where the server says that it takes no Task, messages are watched though no journal knows of any."""
+    told(ehr, run)
+    [rest] = ehr.statement["rest"]
+    rest["resource"] = [held for held in rest["resource"] if held["type"] != "Task"]
+    base, summary, lost = serve(ehr).base, Summary(), Journal(tmp_path / "lost", "test")
+    store = ServerStore(base, Http(base, sleep=lambda _: None))
+    watch_reviews(Delivery(store, lost, summary, NOW, dry_run=False), Policy().safety)
+    store.close()
+    lost.close()
+    assert summary.reviews["open"] == 1
+
+
+def test_messages_that_cannot_be_read_are_told(ehr: Ehr, run: Run) -> None:
+    """Where messages were sent and cannot be searched for, the watch says so and stops nothing."""
+    told(ehr, run)
+    ehr.on_search["Communication"] = (403, {}, {})
+    assert run(NOW + timedelta(hours=30)).reviews["unwatched"] == 1
+
+
+def test_a_withdrawn_form_ends_its_messages(ehr: Ehr, run: Run) -> None:
+    """When the form was entered in error, both messages end, with the reason; one that somebody completed stays so."""
+    message = told(ehr, run)
+    run(NOW + timedelta(hours=30))
+    message["status"] = "completed"
+    ehr.resources[0] |= {"status": "entered-in-error"}
+    run(NOW + timedelta(hours=31))
+    by_owner = {"recipient" in message: message for message in reviews(ehr, "Communication")}
+    assert by_owner[False]["status"] == "completed"
+    assert by_owner[True]["status"] == "stopped"
+    assert "entered in error" in by_owner[True]["statusReason"]["text"]
+
+
+def test_a_message_that_cannot_be_ended_is_told(ehr: Ehr, run: Run) -> None:
+    """Where the server takes no change of a message, the run says that whoever got it must be told."""
+    told(ehr, run)
+    ehr.resources[0] |= {"status": "entered-in-error"}
+    ehr.on_transaction = refusing(422, "Task", "Communication")
+    done = run(NOW + timedelta(hours=1))
+    assert "FA513" in [refusal.code for refusal in done.refused]
+    assert done.exit is Exit.REFUSED
+
+
 def test_consents_that_cannot_be_read_come_after_safety(ehr: Ehr, run: Run) -> None:
     """Where Consents cannot be read nothing is shared (23), and the review stands on the server."""
     ehr.resources = [form("r1")]
