@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import pytest
+import responses
 from click.testing import Result
 
 from fhir_alliance.runs.catalog import shipped
@@ -115,3 +117,86 @@ def test_show_is_for_the_terminal_and_its_page(run: Run, clinic: Path, here: Pat
     assert told.exit_code == 0
     assert CANARY not in told.stderr
     assert CANARY.encode() not in (clinic / ".fhir-alliance" / "audit.ndjson").read_bytes()
+
+
+# ------------------------------------------------------------------ what lets us in
+
+TOKEN: Final = "t0ken-Rohrdommel"  # noqa: S105 - invented
+EHR: Final = "https://ehr.example/fhir"
+ANSWERS: Final = {
+    "refused": (401, "login"), "forbidden": (403, "forbidden"), "not found": (404, "not-found"),
+    "broken": (500, "exception"), "busy": (503, "transient"), "accepted with nonsense": (200, "informational"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def let_in(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration with a bearer token in a file; nobody waits for a server that is busy."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    (here / "token").write_text(TOKEN, encoding="utf-8")
+    (here / "token").chmod(0o600)
+    (here / "fhir-alliance.toml").write_text(
+        f"[store]\nlocation = '{EHR}'\n[auth]\nkind = 'bearer'\ntoken_file = 'token'\n[http]\ntotal_s = 0.2\n",
+        encoding="utf-8",
+    )
+    return here / "token"
+
+
+def echo(code: str) -> Callable[[Any], tuple[int, dict[str, str], str]]:
+    """Return a server that repeats the request with all its headers, in body, header and address, as some do."""
+
+    def answer(request: Any) -> tuple[int, dict[str, str], str]:
+        said = str(dict(request.headers))
+        assert TOKEN in said  # it was sent
+        details = {"text": said, "coding": [{"code": TOKEN, "display": TOKEN}]}
+        issue = {"severity": "error", "code": code, "diagnostics": said, "details": details}
+        issues = [issue, issue | {"code": TOKEN}]
+        outcome = {"resourceType": "OperationOutcome", "id": TOKEN, "text": {"div": said}, "issue": issues}
+        headers = {"X-Request": TOKEN, "Location": f"{EHR}/Task/{TOKEN}", "Content-Type": "application/fhir+json"}
+        return ANSWERS_BY_CODE[code], headers, json.dumps(outcome)
+
+    return answer
+
+
+ANSWERS_BY_CODE: Final = {code: status for status, code in ANSWERS.values()}
+
+
+def nothing_told(told: Result, records: list[logging.LogRecord], files: dict[str, bytes | None]) -> None:
+    """Assert that the token stands nowhere but where it was put."""
+    assert TOKEN not in told.output
+    assert not any(TOKEN in f"{record.getMessage()} {vars(record)}" for record in records)
+    assert [name for name, content in files.items() if TOKEN in name or TOKEN.encode() in (content or b"")] == [
+        "here/token"
+    ]
+
+
+@pytest.mark.parametrize("code", ANSWERS_BY_CODE, ids=list(ANSWERS))
+@pytest.mark.parametrize("words", [("sync", "--metrics", "m.prom", "--log", "l.ndjson"), ("doctor", "--json")], ids=str)
+def test_a_token_that_a_server_repeats(
+    run: Run, let_in: Path, tree: Callable[[], dict[str, bytes | None]], records: list[logging.LogRecord],
+    code: str, words: tuple[str, ...],
+) -> None:  # fmt: skip
+    """A server that sends our token back in every place it has: no message, log, metric, file or name repeats it."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as server:
+        for method in (responses.GET, responses.POST, responses.PUT):
+            server.add_callback(method, re.compile(f"{EHR}/.*"), callback=echo(code))
+        told = run(*words)
+        assert len(server.calls) > 0
+    assert "Traceback" not in told.output
+    nothing_told(told, records, tree())
+
+
+def test_a_token_in_an_error_that_nobody_thought_of(
+    run: Run, let_in: Path, tree: Callable[[], dict[str, bytes | None]], records: list[logging.LogRecord]
+) -> None:
+    """1: an internal error that carries the token is told by kind and place, in messages, log and metrics alike."""
+
+    def broken(request: Any) -> Any:
+        raise RuntimeError(str(dict(request.headers)))
+
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as server:
+        server.add_callback(responses.GET, re.compile(f"{EHR}/.*"), callback=broken)
+        told = run("sync", "--metrics", "m.prom", "--log", "l.ndjson")
+    assert told.exit_code == 1
+    assert "RuntimeError at" in told.stderr
+    nothing_told(told, records, tree())
