@@ -6,10 +6,11 @@ request it does not name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import StrEnum
 
 import msgspec
+from msgspec import structs
 
 from fhir_alliance.core.consent_request import Recipient, Role
 from fhir_alliance.core.purposes import covers
@@ -65,6 +66,19 @@ class Boundaries(msgspec.Struct, frozen=True):
     identities: tuple[Identity, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
     restrictions: tuple[Restriction, ...] = ()
+
+    def of_person(self, clients: Collection[str]) -> Boundaries:
+        """Return the list where what keeps somebody from one of these clients keeps them from all: they are one person.
+
+        Roles are not shared out: a merge gives nobody more than they had.
+        """
+        if len(clients) < 2:
+            return self
+        exclusions = [structs.replace(e, client=c) for e in self.exclusions if e.client in clients for c in clients]
+        bars = [structs.replace(r, client=c) for r in self.restrictions if r.client in clients for c in clients]
+        return structs.replace(
+            self, exclusions=(*self.exclusions, *exclusions), restrictions=(*self.restrictions, *bars)
+        )
 
     def names_of(self, who: str, also: Iterable[str] = ()) -> Identity:
         """Return everything that is known of one person or organization. also: further names that the record has."""

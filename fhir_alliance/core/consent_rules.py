@@ -86,7 +86,10 @@ class Provision(msgspec.Struct, frozen=True):
 
 
 class ConsentRecord(msgspec.Struct, frozen=True):
-    """A Consent as far as a decision needs it. `unreadable` says why it cannot be relied on, if so."""
+    """A Consent as far as a decision needs it. `unreadable` says why it cannot be relied on, if so.
+
+    merged: whether it was given for a record that has been merged into the subject's: then it can only forbid.
+    """
 
     reference: str
     subject: str
@@ -96,6 +99,7 @@ class ConsentRecord(msgspec.Struct, frozen=True):
     base: str
     root: Provision
     unreadable: str = ""
+    merged: bool = False
 
 
 class Grant(NamedTuple):
@@ -128,7 +132,10 @@ def judge(record: ConsentRecord, request: Request, now: datetime) -> Said:
         return Said(Verdict.SILENT, "was given later")
     if not _in_force(record.root, now):
         return Said(Verdict.SILENT, "is not in force at this time")
-    return _evaluate(record.root, record.base, {}, request, now, ())
+    said = _evaluate(record.root, record.base, {}, request, now, ())
+    if record.merged and said.verdict is Verdict.PERMIT:
+        return Said(Verdict.SILENT, "was given for a record that was merged into this one, and can only forbid")
+    return said
 
 
 def _evaluate(

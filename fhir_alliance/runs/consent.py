@@ -18,6 +18,7 @@ from fhir_alliance.fhir.identifiers import local
 from fhir_alliance.fhir.observation import datum_of
 from fhir_alliance.runs.audit import Tell, untold
 from fhir_alliance.runs.catalog import Catalog
+from fhir_alliance.runs.merged import Kindred, families_of
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.record import consents_of
 from fhir_alliance.stores.store import Store
@@ -69,7 +70,8 @@ def asked(store: Store, policy: Policy, question: Question, datum: Datum) -> Req
     client = question.patient if store.named("Patient", {question.patient}) else ""
     recipient = recipient_of(store, policy, question.recipient, question.patient)
     action = next((_ACTIONS[role] for role in _ACTIONS if role in recipient.roles), Action.DISCLOSE)
-    bars = policy.boundaries.bars(recipient, question.patient, question.purpose)
+    family = families_of(store, {question.patient}).get(question.patient, Kindred("", frozenset()))
+    bars = policy.boundaries.of_person(family.ids).bars(recipient, question.patient, question.purpose)
     if question.level is DataLevel.AGGREGATE:
         datum = _of_people(datum, question.people)
     return Request(client, action, recipient, question.purpose, datum, bars)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
-from fhir_alliance.core.consent import ConsentRecord, gate
+from fhir_alliance.core.consent import gate
 from fhir_alliance.core.model import Cleared, Response, Score, Write
 from fhir_alliance.core.ways_out import ItemsPass
 from fhir_alliance.fhir.observation import observation_writes
-from fhir_alliance.runs.record import consents_of
+from fhir_alliance.runs.merged import Kindred
+from fhir_alliance.runs.record import Consents, consents_of
 from fhir_alliance.runs.score import Desk, count_scores
 from fhir_alliance.runs.summary import Summary
 from fhir_alliance.stores.store import Store
-
-Consents: TypeAlias = Mapping[str, Sequence[ConsentRecord]]
 
 
 class Passed(NamedTuple):
@@ -36,11 +35,14 @@ class Scored(NamedTuple):
     writes: list[Write]
 
 
-def asked(forms: Sequence[Response], store: Store) -> Consents:
-    """Return the Consents of the clients of a page as they are now; raises ConsentUnreachable FA302-FA304."""
+def asked(forms: Sequence[Response], store: Store, families: Mapping[str, Kindred]) -> Consents:
+    """Return the Consents of the clients of a page as they are now; raises ConsentUnreachable FA302-FA304.
+
+    families: of those whose records were merged.
+    """
     if not forms:
         return {}
-    found = consents_of(store, {form.subject for form in forms})
+    found = consents_of(store, {form.subject for form in forms}, families)
     return {subject: sorted(own, key=lambda record: record.reference) for subject, own in found.items()}
 
 

@@ -16,8 +16,9 @@ SYNC: Final = Needs(
     ),
     writes=of("Observation", "Task", "Provenance"),
     # without the first two, the forms that need them are parked; without the third, nobody can tell of which program a
-    # form is; a Communication carries an answer about safety where no Task is taken
-    reads_if_allowed=of("ValueSet", "CodeSystem", "EpisodeOfCare", "Communication"),
+    # form is; a Communication carries an answer about safety where no Task is taken; a Patient tells whose record was
+    # merged with whose
+    reads_if_allowed=of("ValueSet", "CodeSystem", "EpisodeOfCare", "Communication", "Patient"),
     writes_if_allowed=of("Communication", "Goal"),  # a Goal only where people confirmed it
 )  # fmt: skip
 ORDERING: Final = Needs(

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from fhir_alliance.core.model import Cleared, Response, Write
-from fhir_alliance.runs.gating import Consents, asked, gate_all, score_all
-from fhir_alliance.runs.record import Record
+from fhir_alliance.runs.gating import asked, gate_all, score_all
+from fhir_alliance.runs.record import Consents, Record
 from fhir_alliance.runs.reviews import News, review_tasks
 from fhir_alliance.runs.score import Desk
 from fhir_alliance.runs.summary import Summary
@@ -38,11 +38,11 @@ def plan_page(page: Page, store: Store, desk: Desk, now: datetime, *, dry_run: b
     any has changed, all of it is planned anew. A dry run sends nothing and asks once.
     Raises ConsentUnreachable FA302-FA304 where they cannot be read, also the second time: then nothing is sent.
     """
-    consents = asked(page.forms, store)
+    consents = asked(page.forms, store, page.record.families)
     plan = _planned(page, consents, desk, now)
     if dry_run or not plan.cleared:
         return plan
-    fresh = asked(page.forms, store)
+    fresh = asked(page.forms, store, page.record.families)
     return plan if fresh == consents else _planned(page, fresh, desk, now)
 
 
@@ -50,6 +50,6 @@ def _planned(page: Page, consents: Consents, desk: Desk, now: datetime) -> Plan:
     summary = Summary()
     passed = gate_all(page.forms, consents, desk, now)
     scored = score_all(passed, desk, summary)
-    news = News(passed.cleared, scored.scores, page.voided)
+    news = News(passed.cleared, scored.scores, page.voided, (), consents)
     tasks = review_tasks(news, page.record, desk, now, summary)
     return Plan(passed.cleared, [*scored.writes, *tasks], summary)

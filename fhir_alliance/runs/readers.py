@@ -6,19 +6,24 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from fhir_alliance.core.audit import Access, Ground
 from fhir_alliance.core.audit import Action as AuditAction
+from fhir_alliance.core.boundaries import Boundaries
 from fhir_alliance.core.consent_request import Action, DataLevel, Datum, Recipient, Request
 from fhir_alliance.core.consent_request import Role as ConsentRole
+from fhir_alliance.core.consent_rules import ConsentRecord
 from fhir_alliance.core.labels import NOT_TO_SUPERVISOR, is_kept_from
 from fhir_alliance.core.measures.audience import Audience, Role
 from fhir_alliance.core.model import Family
 from fhir_alliance.core.suppression import SMALL
 from fhir_alliance.core.ways_out import Grounds, Refused, ReportPass, to_insurer, to_quality, to_supervisor
 from fhir_alliance.fhir.person import KINDS
+from fhir_alliance.runs.merged import Kindred, families_of, links_of
 from fhir_alliance.runs.policy import Policy
-from fhir_alliance.runs.record import relied_on
-from fhir_alliance.stores.store import PersonRecord
+from fhir_alliance.runs.record import consents_of, relied_on
+from fhir_alliance.stores.store import PersonRecord, Store
 
 
 class Reader(NamedTuple):
@@ -33,6 +38,7 @@ _WITHHELD: Final = {
     "consent": "a Consent forbids it, or cannot be evaluated",
     "stop": "the site's list or a rule that no Consent lifts forbids it",
 }
+_NOT_LOOKED_AT: Final = "The record was merged with another, whose Consents were not looked at."
 READERS: Final = {
     Role.SUPERVISOR: Reader(ConsentRole.SUPERVISING, "TREAT", DataLevel.SCORE),
     Role.QUALITY: Reader(ConsentRole.QUALITY, "HQUALIMP", DataLevel.AGGREGATE),
@@ -56,14 +62,38 @@ class Wish(NamedTuple):
     now: datetime
 
 
-def let_in(record: PersonRecord, wish: Wish, policy: Policy, base: str) -> ReportPass | Refused:
+class Kin(NamedTuple):
+    """The records that one was merged with: all ids of the person, and their Consents as they count for this one."""
+
+    ids: frozenset[str]
+    consents: list[ConsentRecord]
+
+
+def kin_of(record: PersonRecord, store: Store) -> Kin | None:
+    """Return what else there is of a person whose record was merged, or None where it was not."""
+    if not any(links_of(record.patient, store.base).values()):
+        return None
+    subject = _subject(record)
+    families = families_of(store, {subject})
+    family = families.get(subject, Kindred("", frozenset({subject})))
+    return Kin(family.ids, consents_of(store, {subject}, families).get(subject, []))
+
+
+def let_in(record: PersonRecord, wish: Wish, policy: Policy, base: str, kin: Kin | None = None) -> ReportPass | Refused:
     """Return what lets a person into a report, or why they are left out.
 
     Consents count as of now, not as of the period: who has revoked one since is left out.
+    kin: of a record that was merged with another. Where it is merged and nobody has looked, the person is left out.
     """
+    subject, boundaries, bars = _subject(record), policy.boundaries, tuple[str, ...]()
     consents = [relied_on(r, base) for r in record.resources if r.get("resourceType") == "Consent"]
+    if kin is not None:
+        consents, boundaries = kin.consents, boundaries.of_person(kin.ids)
+    elif any(links_of(record.patient, base).values()):
+        bars = (_NOT_LOOKED_AT,)
     grounds = Grounds(consents, policy.consent.defaults, wish.now)
-    return _WAYS[wish.audience.role](_request(_subject(record), wish, policy), grounds)
+    request = _request(subject, wish, boundaries)
+    return _WAYS[wish.audience.role](msgspec.structs.replace(request, bars=(*request.bars, *bars)), grounds)
 
 
 def why_not(answer: Refused) -> str:
@@ -104,7 +134,7 @@ def _subject(record: PersonRecord) -> str:
     return f"Patient/{record.patient.get('id', '')}"
 
 
-def _request(subject: str, wish: Wish, policy: Policy) -> Request:
+def _request(subject: str, wish: Wish, boundaries: Boundaries) -> Request:
     """Return what is asked of a person's consent.
 
     A supervisor is told of single people, by scores. Others are told counts; the suppression lets none of fewer than
@@ -120,7 +150,7 @@ def _request(subject: str, wish: Wish, policy: Policy) -> Request:
         wish.family,
         people=1 if reader.level is DataLevel.SCORE else SMALL + 1,
     )
-    bars = policy.boundaries.bars(recipient, subject, reader.purpose)
+    bars = boundaries.bars(recipient, subject, reader.purpose)
     action = Action.DISCLOSE if wish.audience.role is Role.INSURER else Action.USE
     return Request(subject, action, recipient, reader.purpose, datum, bars)
 

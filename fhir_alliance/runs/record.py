@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
+
+import msgspec
 
 from fhir_alliance.core.consent import ConsentRecord
 from fhir_alliance.core.model import Instrument, Review, Score
@@ -20,7 +22,11 @@ from fhir_alliance.fhir.identifiers import local
 from fhir_alliance.fhir.observation import read_score, score_identifier
 from fhir_alliance.fhir.setting import setting_of
 from fhir_alliance.fhir.task import read_review, review_identifier
+from fhir_alliance.runs.merged import Kindred, families_of
 from fhir_alliance.stores.store import Store
+
+Consents: TypeAlias = Mapping[str, Sequence[ConsentRecord]]
+"""All Consents of some clients, by client."""
 
 
 class Record:
@@ -28,6 +34,7 @@ class Record:
 
     known: our own Observations and Tasks there, by identifier.  history: the scores in them.
     findings: Observations of rules' judgements, by the finding's key.
+    families: of clients whose record was merged with another, which belong together.
     """
 
     def __init__(
@@ -38,6 +45,7 @@ class Record:
         self._store = store
         self._instruments = instruments
         self._subjects = sorted(subjects)
+        self.families = families_of(store, self._subjects)
         surveys = self._all("Observation")
         observations = [
             *_of(carried, "Observation"),
@@ -115,10 +123,17 @@ def _has_left(care_plans: Collection[Mapping[str, Any]]) -> bool:
     return bool(care_plans) and all(plan.get("status") != "active" for plan in care_plans)
 
 
-def consents_of(store: Store, subjects: Collection[str]) -> dict[str, list[ConsentRecord]]:
-    """Return the Consents of each client; all of them or none: raises ConsentUnreachable FA302."""
+def consents_of(
+    store: Store, subjects: Collection[str], families: Mapping[str, Kindred] | None = None
+) -> dict[str, list[ConsentRecord]]:
+    """Return the Consents of each client; all of them or none: raises ConsentUnreachable FA302.
+
+    families: which records were merged, where it is known already.  Of merged records, see `runs.merged`.
+    """
+    families = families_of(store, subjects) if families is None else families
+    wanted = {*subjects, *(one for family in families.values() for one in family.ids)}
     try:
-        resources = store.about("Consent", sorted(subjects))
+        resources = store.about("Consent", sorted(wanted))
     except ConsentUnreachable:
         raise
     except AllianceError as error:
@@ -126,10 +141,19 @@ def consents_of(store: Store, subjects: Collection[str]) -> dict[str, list[Conse
     found: dict[str, list[ConsentRecord]] = {}
     for resource in resources:
         record = relied_on(resource, store.base)
-        if record.subject not in subjects:
+        if record.subject not in wanted:
             raise ConsentUnreachable("FA303", "the store gave a Consent of another client; nothing is shared.")
         found.setdefault(record.subject, []).append(record)
-    return found
+    return found | {subject: _of_person(subject, family, found) for subject, family in families.items()}
+
+
+def _of_person(subject: str, family: Kindred, found: Mapping[str, Sequence[ConsentRecord]]) -> list[ConsentRecord]:
+    """Return the Consents of one person as they count for one of the person's records."""
+    return [
+        msgspec.structs.replace(record, subject=subject, merged=one != family.survivor)
+        for one in sorted(family.ids)
+        for record in found.get(one, ())
+    ]
 
 
 def relied_on(resource: Mapping[str, Any], base: str = "") -> ConsentRecord:

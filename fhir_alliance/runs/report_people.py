@@ -23,7 +23,7 @@ from fhir_alliance.core.rules.chart import Rulebook
 from fhir_alliance.core.ways_out import Refused, ReportPass
 from fhir_alliance.fhir.person import KINDS, person_of
 from fhir_alliance.runs.policy import Policy
-from fhir_alliance.runs.readers import Wish, for_reader, let_in, look
+from fhir_alliance.runs.readers import Kin, Wish, for_reader, kin_of, let_in, look
 from fhir_alliance.stores.store import PersonRecord, Store
 
 
@@ -67,15 +67,15 @@ Examiner: TypeAlias = Callable[[Store, Brief], Iterator[Examined]]
 
 def one_by_one(store: Store, brief: Brief) -> Iterator[Examined]:
     """Yield what became of each person of a store, as they come."""
-    return (examined(record, brief) for record in store.people(KINDS))
+    return (examined(record, brief, kin_of(record, store)) for record in store.people(KINDS))
 
 
-def examined(whole: PersonRecord, brief: Brief) -> Examined:
-    """Return what becomes of one person."""
+def examined(whole: PersonRecord, brief: Brief, kin: Kin | None = None) -> Examined:
+    """Return what becomes of one person. kin: of a record that was merged; workers cannot ask, and leave it out."""
     wish = brief.wish
     record = for_reader(whole, wish.audience)
     subject, digest = str(record.patient.get("id", "")), sha256(_bytes(record)).digest()
-    answer = let_in(record, wish, brief.policy, brief.base)
+    answer = let_in(record, wish, brief.policy, brief.base, kin)
     looked = look(record, wish, answer)
     if isinstance(answer, Refused):
         return Examined(subject, digest, looked, answer)

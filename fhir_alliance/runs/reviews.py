@@ -29,7 +29,9 @@ from fhir_alliance.core.rules.series import series_of
 from fhir_alliance.fhir.goal import read_pursued
 from fhir_alliance.fhir.task import changed_task, new_task
 from fhir_alliance.runs.findings import finding_writes
-from fhir_alliance.runs.record import Record, changed_since
+from fhir_alliance.runs.kept_out import is_kept_out
+from fhir_alliance.runs.merged import Kindred
+from fhir_alliance.runs.record import Consents, Record, changed_since
 from fhir_alliance.runs.review_labels import labelled
 from fhir_alliance.runs.rule_cards import rulebook
 from fhir_alliance.runs.score import Desk
@@ -41,13 +43,14 @@ _NO_SCORE: Final = timedelta(days=36500)  # after every score: none of them is j
 class News(NamedTuple):
     """What a page brings to its clients' histories: forms that passed the gate, their scores, scores made void.
 
-    asked: clients without news, who are looked at by the calendar alone.
+    asked: clients without news, who are looked at by the calendar alone.  consents: the clients', as they are now.
     """
 
     cleared: Sequence[Cleared]
     scores: Sequence[Score]
     voided: Sequence[Write]
     asked: Sequence[str] = ()
+    consents: Consents = {}  # noqa: RUF012 - never changed
 
 
 def review_tasks(news: News, record: Record, desk: Desk, now: datetime, summary: Summary) -> list[Write]:
@@ -62,7 +65,9 @@ def review_tasks(news: News, record: Record, desk: Desk, now: datetime, summary:
     findings = evaluate(charts, book, now, since)
     looked_for = judged(charts, book, now, since, record.reviews)
     latest = {form.form.subject: form.form for form in news.cleared}
-    settings = _owned(record.settings({subject: form.encounter for subject, form in latest.items()}), desk)
+    settings = _owned(
+        record.settings({subject: form.encounter for subject, form in latest.items()}), record, desk, news.consents, now
+    )
     groups = {subject: form.key for subject, form in latest.items()}
     seen = Found(findings, looked_for)
     writes = finding_writes(charts, book, seen, record, groups) if desk.policy.with_findings else []
@@ -86,13 +91,20 @@ def review_tasks(news: News, record: Record, desk: Desk, now: datetime, summary:
     return writes
 
 
-def _owned(settings: dict[str, Setting], desk: Desk) -> dict[str, Setting]:
-    """Return the settings without owners whom the site keeps from the client's data: a Task would show it to them."""
-    keeps_out = desk.policy.boundaries.is_excluded
-    return {
-        subject: msgspec.structs.replace(setting, owner="") if keeps_out(setting.owner, subject) else setting
+def _owned(
+    settings: dict[str, Setting], record: Record, desk: Desk, consents: Consents, now: datetime
+) -> dict[str, Setting]:
+    """Return the settings without owners who are kept from the client's data: a Task would show it to them."""
+    alone, boundaries = Kindred("", frozenset()), desk.policy.boundaries
+    kept_out = {
+        subject
         for subject, setting in settings.items()
+        if setting.owner
+        and is_kept_out(
+            setting.owner, subject, boundaries, record.families.get(subject, alone), consents.get(subject, ()), now
+        )
     }
+    return {s: msgspec.structs.replace(own, owner="") if s in kept_out else own for s, own in settings.items()}
 
 
 def _counts(finding: Finding) -> bool:

@@ -14,7 +14,7 @@ from fhir_alliance.core.consent_request import Datum
 from fhir_alliance.core.rules.settings import RuleSettings
 from fhir_alliance.errors import AccessDenied
 from fhir_alliance.fhir.request import clients_of
-from fhir_alliance.runs.record import Record, consents_of
+from fhir_alliance.runs.record import Consents, Record, consents_of
 from fhir_alliance.runs.score import Desk
 from fhir_alliance.runs.viewer import Viewer
 from fhir_alliance.stores.store import Store
@@ -35,8 +35,8 @@ def rounds(
     seen: Collection[str],
     now: datetime,
     carried: Carried = lambda subjects: (),
-) -> Iterator[Record]:
-    """Yield the charts of clients in care who were not seen in this run, as far as their Consents let us.
+) -> Iterator[tuple[Record, Consents]]:
+    """Yield the charts of clients in care who were not seen in this run, as far as their Consents let us, with these.
 
     carried: gives the scores of some clients that stand in documents.
 
@@ -52,7 +52,7 @@ def rounds(
         viewers = (Viewer(s, consents.get(s, ()), desk.policy.consent, now) for s in subjects)
         allowed = [viewer.subject for viewer in viewers if not viewer.objections(_REVIEW)]
         if allowed:
-            yield Record(store, allowed, desk.instruments, carried(allowed))
+            yield Record(store, allowed, desk.instruments, carried(allowed)), consents
 
 
 def _active(store: Store, kind: str) -> list[Mapping[str, Any]]:

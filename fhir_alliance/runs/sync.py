@@ -22,6 +22,7 @@ from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.decisions import carry_out
 from fhir_alliance.runs.intake import beside as proofs
 from fhir_alliance.runs.intake import signed, taken
+from fhir_alliance.runs.kept_out import keeper
 from fhir_alliance.runs.ladder import Ladder
 from fhir_alliance.runs.planning import Page, plan_page
 from fhir_alliance.runs.policy import Policy
@@ -78,7 +79,7 @@ def sync(
     ladder = Ladder(store, journal, policy.delivery, now, dry_run=dry_run)
     with SafetyPath(
         store, journal, policy.safety, summary, now, dry_run=dry_run,
-        keeps_out=policy.boundaries.is_excluded, programs=policy.part2_programs,
+        keeps_out=keeper(store, policy.boundaries, now), programs=policy.part2_programs,
     ) as safety:  # fmt: skip
         safety.deliver()
         safety.watch()
@@ -120,9 +121,9 @@ def sync(
             look = not only and not ladder.is_blind()
             if is_wanted(policy.rules) and ladder.is_blind():
                 summary.notes.append(_NO_ROUND)
-            for record in rounds(store, desk, seen, now, ladder.carried) if look else ():
+            for record, theirs in rounds(store, desk, seen, now, ladder.carried) if look else ():
                 tell(queried(set(record.subjects), now))
-                due = review_tasks(News((), (), (), record.subjects), record, desk, now, summary)
+                due = review_tasks(News((), (), (), record.subjects, theirs), record, desk, now, summary)
                 sent = ladder.put(Turn(store, record, journal, summary, now, dry_run), record, due)
                 tell(written(sent, (), policy.consent.version, now))
             # last: what people decided can wait for the next run, an answer that is not read yet cannot

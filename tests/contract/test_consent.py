@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 import pytest
 
 from fhir_alliance.core.boundaries import Boundaries, Exclusion, Reason
+from fhir_alliance.core.consent import ConsentPolicy
+from fhir_alliance.core.consent_request import Recipient, Role
 from fhir_alliance.core.consent_table import OPEN_TABLE
 from fhir_alliance.errors import ConsentUnreachable, Exit
 from fhir_alliance.runs.catalog import load_catalog
@@ -143,6 +145,54 @@ def test_anothers_consent_stops_the_run(site: Site) -> None:
     assert site.all("Observation") == []
 
 
+def merged(*links: tuple[str, str, str]) -> list[dict[str, Any]]:
+    """Return Patients that are linked: of each its id, the kind of link, and the other's id."""
+    return [
+        {"resourceType": "Patient", "id": own, "link": [{"other": {"reference": f"Patient/{other}"}, "type": kind}]}
+        for own, kind, other in links
+    ]
+
+
+ANYTHING = {"type": "permit"}
+
+
+@pytest.mark.parametrize("named", ["by the survivor", "by the merged"])
+@pytest.mark.parametrize(
+    ("of_survivor", "of_merged", "scored"),
+    [
+        (None, None, 2), (None, {"type": "deny"}, 0), ({"type": "deny"}, None, 0), (ANYTHING, {"type": "deny"}, 0),
+        ({"type": "deny"}, ANYTHING, 0),
+    ],
+)  # fmt: skip
+def test_a_merge_weakens_no_denial(site: Site, named: str, of_survivor: Any, of_merged: Any, scored: int) -> None:
+    """Of two records of one person, a denial in either withholds the forms of both, whichever names the other."""
+    link = (("anna", "replaces", "ben"),) if named == "by the survivor" else (("ben", "replaced-by", "anna"),)
+    said = [clinic.consent(name, who, rule) for name, who, rule in
+            (("c1", ANNA, of_survivor), ("c2", BEN, of_merged)) if rule is not None]  # fmt: skip
+    site.load(*clinic.people(), *said, clinic.form("a1", MILD, "01-05"), clinic.form("b1", MILD, "01-05", BEN))
+    site.load(*merged(*link))
+    assert site.sync().scored == scored
+
+
+@pytest.mark.parametrize(("who", "scored"), [(ANNA, 2), (BEN, 0)], ids=["survivor's", "merged one's"])
+def test_only_the_surviving_records_consent_opens(site: Site, who: str, scored: int) -> None:
+    """Where the site asks for a Consent, the survivor's opens both records, and that of the merged one opens none."""
+    site.load(*clinic.people(), clinic.consent("c1", who, ANYTHING))
+    site.load(clinic.form("a1", MILD, "01-05"), clinic.form("b1", MILD, "01-05", BEN))
+    site.load(*merged(("anna", "replaces", "ben"), ("ben", "replaced-by", "anna")))
+    assert site.sync(Policy(consent=ConsentPolicy(default_permit=False))).scored == scored
+
+
+def test_who_is_kept_from_a_merged_record_is_kept_from_the_person(site: Site) -> None:
+    """A therapist whom the site keeps from the merged record owns no review of the survivor."""
+    kept_out = Boundaries(exclusions=(Exclusion("Practitioner/lea", BEN, Reason.CONFLICT_OF_INTEREST),))
+    site.load(*clinic.people(), clinic.form("a1", MILD, "01-05"), clinic.form("a2", SEVERE, "01-12"))
+    site.load(*merged(("anna", "replaces", "ben"), ("ben", "replaced-by", "anna")))
+    site.sync(Policy(boundaries=kept_out))
+    [task] = clinic.tasks(site, "goal-review")
+    assert "owner" not in task
+
+
 def test_all_consents_are_read(site: Site) -> None:
     """Of several hundred Consents the only one that denies is found, on whatever page it stands."""
     many = [clinic.consent(f"c{n:03}", BEN, {"type": "permit"}) for n in range(520)]
@@ -270,6 +320,17 @@ def test_no_review_goes_to_somebody_who_is_kept_out(site: Site) -> None:
     kept_out = Boundaries(exclusions=(Exclusion("Practitioner/lea", ANNA, Reason.CONFLICT_OF_INTEREST),))
     site.load(*clinic.people(), clinic.form("a1", MILD, "01-05"), clinic.form("a2", SEVERE, "01-12"))
     site.sync(Policy(boundaries=kept_out))
+    [task] = clinic.tasks(site, "goal-review")
+    assert "owner" not in task
+
+
+def test_no_review_goes_to_somebody_whom_the_client_keeps_out(site: Site) -> None:
+    """A therapist whom the client's own Consent denies treatment owns no review; it stands all the same."""
+    actor = {"role": {"coding": [{"code": "IRCP"}]}, "reference": {"reference": "Practitioner/lea"}}
+    said = clinic.consent("c1", ANNA, {"type": "permit", "provision": [{"type": "deny", "actor": [actor]}]})
+    site.load(*clinic.people(), said, clinic.form("a1", MILD, "01-05"), clinic.form("a2", SEVERE, "01-12"))
+    ours = Recipient(frozenset({"Organization/clinic"}), roles=frozenset({Role.CUSTODIAN}), is_known=True)
+    site.sync(Policy(consent=ConsentPolicy(recipient=ours)))
     [task] = clinic.tasks(site, "goal-review")
     assert "owner" not in task
 

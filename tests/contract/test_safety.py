@@ -42,6 +42,17 @@ def form(name: str = "f1", **elements: Any) -> dict[str, Any]:
     return response_json([1] * 9, **(own | elements))
 
 
+def consent(provision: dict[str, Any]) -> dict[str, Any]:
+    """Return Anna's privacy Consent."""
+    scope = {"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}
+    return {
+        "resourceType": "Consent", "id": "c1", "status": "active", "scope": {"coding": [scope]},
+        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
+        "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTIN"}]},
+        "patient": {"reference": "Patient/anna"}, "dateTime": "2026-01-01", "provision": provision,
+    }  # fmt: skip
+
+
 def codings(task: dict[str, Any]) -> list[dict[str, str]]:
     """Return the codes of a Task."""
     found: list[dict[str, str]] = task.get("code", {}).get("coding", [])
@@ -88,6 +99,18 @@ def test_no_review_is_addressed_to_somebody_who_is_kept_out(site: Site) -> None:
     assert task["owner"]["reference"] == "Practitioner/sue"
     assert SAFETY.staff().readdressed in task["description"]
     assert "call" not in str(task["description"])
+
+
+def test_a_client_keeps_out_who_is_on_call(site: Site) -> None:
+    """Where the client's own Consent denies it to who is on call, the next is asked; one to everybody stops nothing."""
+    actor = {"role": {"coding": [{"code": "IRCP"}]}, "reference": {"reference": "Practitioner/call"}}
+    for provision, owner in (
+        ({"type": "deny"}, "Practitioner/call"), ({"type": "deny", "actor": [actor]}, "Practitioner/sue"),
+    ):  # fmt: skip
+        site.load(*people(), consent(provision), form(f"f-{owner[13:]}"))
+        site.sync(POLICY)
+        found = [task for task in reviews(site) if task["focus"]["reference"].endswith(owner[13:])]
+        assert [task["owner"]["reference"] for task in found] == [owner]
 
 
 def test_no_escalation_goes_to_a_supervisor_who_is_kept_out(site: Site) -> None:

@@ -154,6 +154,21 @@ def test_who_does_not_consent_is_left_out_and_counted(report: Report, clinic: Pa
     assert "left out, because consent does not allow it" in html
 
 
+def test_a_denial_in_a_merged_record_leaves_the_person_out(report: Report, clinic: Path, tmp_path: Path) -> None:
+    """Who denied operations in a record that was later merged is in no report of the record that stands."""
+    words = ("run", "outcome-by-mode", *Q1, "--as", "supervisor", "--json", "--out")
+    deny(clinic, "before", "TREAT")
+    before = json.loads(report(*words, "one").stdout)
+    path = clinic / "Patient.ndjson"
+    patients = [json.loads(line) for line in path.read_text().splitlines()]
+    [client] = [patient for patient in patients if patient["id"] == "client-05"]
+    client["link"] = [{"other": {"reference": "Patient/before"}, "type": "replaces"}]
+    path.write_text("\n".join(json.dumps(patient) for patient in patients) + "\n")
+    after = json.loads(report(*words, "two").stdout)
+    told = "a Consent forbids it, or cannot be evaluated"
+    assert after["withheld"][told] == before["withheld"][told] + 1
+
+
 def test_consent_that_cannot_be_read_stops_the_report(report: Report, clinic: Path, tmp_path: Path) -> None:
     """One broken Consent and nothing is shared; nothing is written either."""
     with (clinic / "Consent.ndjson").open("a") as out:

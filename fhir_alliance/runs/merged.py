@@ -1,0 +1,76 @@
+"""Whose record was merged with whose: consent and boundaries follow the person, and get no weaker by a merge.
+
+The surviving record's Consents count in full; those of a record that was merged into it can forbid and never permit.
+What keeps somebody from one of these records keeps them from all. Patient.link says what belongs together; a server
+that gives no Patients leaves each record by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from fhir_alliance.errors import AccessDenied, Unreachable
+from fhir_alliance.fhir.elements import is_shaped
+from fhir_alliance.fhir.identifiers import local
+from fhir_alliance.stores.store import Store
+
+_NO_ANSWER: Final = "FA402"
+_STEPS: Final = 8  # of merges upon merges; nobody is merged more often
+
+
+class Kindred(NamedTuple):
+    """The records of one person. survivor: the one that stands, empty where the links do not tell.
+
+    ids: all of them, as references.
+    """
+
+    survivor: str
+    ids: frozenset[str]
+
+
+def families_of(store: Store, subjects: Collection[str]) -> dict[str, Kindred]:
+    """Return the family of each client whose record is linked with another; who is not in it stands alone.
+
+    Raises Unreachable FA402 where the store does not answer.
+    """
+    links: dict[str, dict[str, set[str]]] = {}
+    waiting = set(subjects)
+    for _ in range(_STEPS):
+        found = _patients(store, waiting)
+        links |= {f"Patient/{patient.get('id')}": links_of(patient, store.base) for patient in found}
+        waiting = {other for own in links.values() for kind in own.values() for other in kind} - links.keys() - waiting
+        if not waiting:
+            break
+    return {subject: family for subject in subjects if len((family := _family(subject, links)).ids) > 1}
+
+
+def links_of(patient: Mapping[str, Any], base: str) -> dict[str, set[str]]:
+    """Return the records that one was merged with, by the kind of link: replaced-by, replaces."""
+    found: dict[str, set[str]] = {"replaced-by": set(), "replaces": set()}
+    for link in patient.get("link") or ():
+        other = local(str((link.get("other") or {}).get("reference", "")), base)
+        if link.get("type") in found and other.startswith("Patient/"):
+            found[link["type"]].add(other)
+    return found
+
+
+def _family(subject: str, links: Mapping[str, Mapping[str, Collection[str]]]) -> Kindred:
+    """Return all that is linked with a record, in whichever direction it was said."""
+    over = {(old, new) for old, own in links.items() for new in own["replaced-by"]}
+    over |= {(old, new) for new, own in links.items() for old in own["replaces"]}
+    ids, before = {subject}, set[str]()
+    while ids != before:
+        before = set(ids)
+        ids |= {one for pair in over if ids.intersection(pair) for one in pair}
+    standing = ids - {old for old, _ in over}
+    return Kindred(standing.pop() if len(standing) == 1 else "", frozenset(ids))
+
+
+def _patients(store: Store, references: Iterable[str]) -> list[Mapping[str, Any]]:
+    try:
+        return [patient for patient in store.named("Patient", sorted(references)) if is_shaped(patient)]
+    except (AccessDenied, Unreachable) as fault:
+        if fault.code == _NO_ANSWER:
+            raise
+        return []
