@@ -242,6 +242,7 @@ class ReviewRoute(StrEnum):
     """In which form goal reviews are delivered."""
 
     TASK = "task"
+    MESSAGE = "message"
     WORKLIST = "worklist"
 
 
@@ -254,7 +255,7 @@ class DeliverySection(_Section):
     scores: tuple[ScoreRoute, ...] = Field(
         (ScoreRoute.OBSERVATION, ScoreRoute.SCORE_FORM, ScoreRoute.DOCUMENT), min_length=1
     )
-    reviews: tuple[ReviewRoute, ...] = Field((ReviewRoute.TASK,), min_length=1)
+    reviews: tuple[ReviewRoute, ...] = Field((ReviewRoute.TASK, ReviewRoute.MESSAGE), min_length=1)
     folder: Path | None = None
     patient_identifier: str = ""
     patient_authority: str = ""
@@ -525,8 +526,8 @@ algorithms = false
 # the server takes is used, and a lower one is told in every summary. One alone pins it; ["observation"] never steps
 # down, and ends with status 22 where none is taken. What each can and cannot do: docs/how-to/ehr-that-refuses.md.
 scores = ["observation", "score-form", "document"]
-# The same for goal reviews: "task", and "worklist" (worklist.json and worklist.csv in `folder`).
-reviews = ["task"]
+# The same for goal reviews: "task", "message" (a Communication), "worklist" (worklist.json, worklist.csv in `folder`).
+reviews = ["task", "message"]
 # folder = "/var/spool/fhir-alliance"
 # By which identifier the receiver of a file knows clients (the system of Patient.identifier), and who assigned it.
 # Empty: the Patient's id in the store. A client without such an identifier is parked.

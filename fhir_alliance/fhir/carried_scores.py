@@ -52,15 +52,21 @@ def carried_by(
     return found
 
 
-def _observations(attachments: Iterable[Any]) -> list[dict[str, Any]]:
-    """Return what the first attachment of FHIR carries; nothing where somebody has changed it past reading."""
+def attached(attachments: Iterable[Any]) -> Any:
+    """Return what the first attachment of FHIR holds; None where somebody has changed it past reading."""
     for each in attachments:
-        if not isinstance(each, dict) or each.get("contentType") != FHIR_JSON:
-            continue
-        try:
-            bundle = orjson.loads(b64decode(str(each.get("data", "")), validate=True))
-            found = [entry["resource"] for entry in bundle["entry"]]
-            return [{k: v for k, v in o.items() if k != "id"} for o in found if o["resourceType"] == "Observation"]
-        except (Error, ValueError, KeyError, TypeError, AttributeError):
-            return []
-    return []
+        if isinstance(each, dict) and each.get("contentType") == FHIR_JSON:
+            try:
+                return orjson.loads(b64decode(str(each.get("data", "")), validate=True))
+            except (Error, ValueError):
+                return None
+    return None
+
+
+def _observations(attachments: Iterable[Any]) -> list[dict[str, Any]]:
+    bundle = attached(attachments)
+    try:
+        found = [entry["resource"] for entry in bundle["entry"]]
+        return [{k: v for k, v in o.items() if k != "id"} for o in found if o["resourceType"] == "Observation"]
+    except (KeyError, TypeError, AttributeError):
+        return []

@@ -86,8 +86,11 @@ def same_content(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
     An Observation by code, client, time and value; a Task by code, client and what it is about, while it is open: what
     people have closed is another one. A document by type, client, time and title; a score form by client, time, status
-    and the answers in it, but for the attachment.
+    and the answers in it, but for the attachment; a message by topic, client, what it is about and its words, while it
+    is open.
     """
+    if wanted.get("resourceType") == "Communication":
+        return _same_message(stored, wanted)
     if wanted.get("resourceType") == "QuestionnaireResponse":
         is_same = all(stored.get(name) == wanted.get(name) for name in ("authored", "status"))
         return is_same and subject_of(stored) == subject_of(wanted) and _answers(stored) == _answers(wanted)
@@ -107,6 +110,19 @@ def same_content(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
         return False
     amounts = [(r.get("valueQuantity") or {}).get("value") for r in (stored, wanted)]
     return amounts[0] == amounts[1] and _absence(stored) == _absence(wanted)
+
+
+def _same_message(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    if subject_of(stored) != subject_of(wanted) or _codes(stored.get("topic")) != _codes(wanted["topic"]):
+        return False
+    is_open = stored.get("status") not in ("completed", "stopped", "not-done", "entered-in-error")
+    return is_open and stored.get("about") == wanted.get("about") and _words(stored) == _words(wanted)
+
+
+def _words(message: Mapping[str, Any]) -> list[Any]:
+    payload = message.get("payload")
+    parts = payload if isinstance(payload, list) else []
+    return [part["contentString"] for part in parts if isinstance(part, dict) and "contentString" in part]
 
 
 def _answers(form: Mapping[str, Any]) -> list[Any]:

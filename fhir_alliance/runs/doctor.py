@@ -12,6 +12,7 @@ from fhir_alliance.core.model import WriteMode
 from fhir_alliance.errors import AllianceError, Exit
 from fhir_alliance.runs.carriers import TAKEN_AS
 from fhir_alliance.runs.needs import ALL, ORDERING, PUBLISHING, SYNC
+from fhir_alliance.runs.review_list import REVIEWS_AS
 from fhir_alliance.stores.bundles import IN_BUNDLES
 from fhir_alliance.stores.capability import Once, Rung, ServerProfile, load_profile
 from fhir_alliance.stores.http import Http
@@ -206,12 +207,18 @@ def _lower(profile: ServerProfile, allowed: Sequence[ScoreRoute]) -> Route | Non
 
 
 def _listed(profile: ServerProfile, allowed: Sequence[ReviewRoute]) -> Route | None:
-    """Return the way of the reviews where it is the work-list; None where it is a Task, or there is none."""
+    """Return the way of the reviews where it is another than Tasks; None where it is these, or there is none."""
     for route in allowed:
         if route is ReviewRoute.WORKLIST:
             return Route("reviews", route, "worklist in the drop folder", _because(allowed, route))
-        if profile.once("Task", WriteMode.CREATE_ONCE) is not None:
+        once = profile.once(REVIEWS_AS[route], WriteMode.CREATE_ONCE)
+        if once is not None and route is ReviewRoute.TASK:
             return None
+        if once is not None:
+            kind, changes = REVIEWS_AS[route], profile.takes_updates(REVIEWS_AS[route])
+            why = f"{_because(allowed, route)}; {_WHY_ONCE[once]}"
+            fixed = "" if changes else "; it takes no changes, so that what joins a review is a further message"
+            return Route("reviews", kind, f"{kind}, {once}", why + fixed)
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -21,6 +21,7 @@ from fhir_alliance.stores.store import Store
 from fhir_alliance.stores.worklist import BUNDLE, Worklist
 from fhir_alliance.views.review_table import review_csv
 
+REVIEWS_AS: Final = {ReviewRoute.TASK: "Task", ReviewRoute.MESSAGE: "Communication"}
 TOLD = "goal reviews in the work-list of the drop folder"
 
 
@@ -40,7 +41,7 @@ class ReviewList:
     def route(self) -> ReviewRoute:
         """Return the best form that is allowed and, as far as is known, taken; the first where none is."""
         for route in self._allowed:
-            if route is ReviewRoute.WORKLIST or self._store.takes("Task", self._journal):
+            if route is ReviewRoute.WORKLIST or self._store.takes(REVIEWS_AS[route], self._journal):
                 return route
         return self._allowed[0]
 
@@ -48,11 +49,9 @@ class ReviewList:
         """Return the clients' reviews that stand in the list."""
         return [task for task in self._tasks.values() if (task.get("for") or {}).get("reference") in subjects]
 
-    def mine(self, writes: Sequence[Write], record: Record, route: ReviewRoute) -> list[Write]:
-        """Return the goal reviews that belong into the list: those in it, and new ones where the route is the list."""
-        reviews = [w for w in writes if w.type == "Task" and _is_goal_review(w)]
-        is_new = route is ReviewRoute.WORKLIST
-        return [w for w in reviews if w.value in self._tasks or (is_new and w.value not in record.tasks)]
+    def holds(self, key: str) -> bool:
+        """Return whether a review stands in the list."""
+        return key in self._tasks
 
     def keep(self, turn: Turn, record: Record, writes: Sequence[Write]) -> list[Change]:
         """Return what changed in the list, which is on disk when this returns."""
@@ -78,8 +77,9 @@ class ReviewList:
         return changes
 
 
-def _is_goal_review(write: Write) -> bool:
-    task = orjson.loads(write.body)
+def is_goal_review(write: Write) -> bool:
+    """Return whether a write is of a goal review's Task."""
+    task = orjson.loads(write.body) if write.type == "Task" else {}
     return has_code(task, "goal-review", [task.get("status", "")])
 
 

@@ -30,7 +30,7 @@ from fhir_alliance.stores.capability import PUTS, Once, Rung, ServerProfile
 from fhir_alliance.stores.http import Http, Reply, json_of
 from fhir_alliance.stores.journal import Intent, Journal
 from fhir_alliance.stores.lanes import in_lanes, lanes_of
-from fhir_alliance.stores.singles import UNKNOWN, Became, Outcome, Singles, why_not
+from fhir_alliance.stores.singles import FIXED, UNKNOWN, Became, Outcome, Singles, why_not
 from fhir_alliance.stores.store import NOT_TAKEN, Refusal, Written
 
 LOWER: Final = {
@@ -206,6 +206,9 @@ class Delivery:
             return False
         if outcome.became is Became.UNSUPPORTED and change.kind is ChangeKind.CREATE:
             self._learn(write)
+        elif outcome.became is Became.UNSUPPORTED:
+            self._refused = self._journal.refuse(f"update:{write.type}", datetime.now(UTC))
+            outcome = Outcome(Became.REFUSED, change.stored_id, *FIXED)
         if outcome.became in (Became.REFUSED, Became.UNSUPPORTED):
             self._refuse(change, (outcome.code, outcome.reason))
             return False

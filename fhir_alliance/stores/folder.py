@@ -136,6 +136,10 @@ class FolderStore:
         """Return that a folder takes everything."""
         return True
 
+    def updates(self, kind: str, journal: Journal) -> bool:
+        """Return that what we derived can be changed."""
+        return True
+
     def log(self, events: Sequence[bytes]) -> bool:
         """Take none: the audit trail of a folder is the local file, which seals its lines."""
         return False

@@ -137,6 +137,11 @@ class ServerStore:
         refused = journal.refusals(datetime.now(UTC))
         return self.profile.once(kind, WriteMode.KEEP_CURRENT, refused=refused) is not None
 
+    def updates(self, kind: str, journal: Journal) -> bool:
+        """Return whether the server says that it takes changes of a type, and has not refused one lately."""
+        refused = journal.refusals(datetime.now(UTC))
+        return self.profile.takes_updates(kind) and f"update:{kind}" not in refused
+
     def log(self, events: Sequence[bytes]) -> bool:
         """Take AuditEvents, all of them or none."""
         try:

@@ -54,6 +54,7 @@ class Outcome(NamedTuple):
 
 UNKNOWN: Final = Outcome(Became.UNKNOWN)
 _SENT: Final = "sent"  # in place of a digest: the answer is not there yet
+FIXED: Final = ("FA418", "an earlier form of it stands there, and the server takes no update.")
 TWICE: Final = ("FA417", "it stands on the server more than once; nothing was deleted. A person has to choose.")
 
 
@@ -219,11 +220,10 @@ class Singles:
         if digest == _SENT:
             reason = "it may stand on the server already, where it cannot be read back. A person has to look."
             return Outcome(Became.REFUSED, "", "FA419", reason)
-        if digest == _digest(change):
+        if digest == _digest(change) or change.write.mode is WriteMode.CREATE_ONCE:  # it is theirs who work on it
             return Outcome(Became.STANDS, stored_id)
         if not stored_id or not self._profile.takes_updates(change.write.type):
-            reason = "an earlier form of it stands there, and the server takes no update."
-            return Outcome(Became.REFUSED, stored_id, "FA418", reason)
+            return Outcome(Became.REFUSED, stored_id, *FIXED)
         self._intend(change)
         outcome = self._update(change, stored_id, "")
         if outcome.became is Became.UPDATED:

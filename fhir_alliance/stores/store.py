@@ -120,6 +120,9 @@ class Store(Protocol):
     def takes(self, kind: str, journal: Journal) -> bool:
         """Return whether new resources of a type are taken, as far as is known before one is sent."""
 
+    def updates(self, kind: str, journal: Journal) -> bool:
+        """Return whether resources of a type can be changed, as far as is known before one is sent."""
+
     def log(self, events: Sequence[bytes]) -> bool:
         """Take AuditEvents; False where this store takes none, or nobody knows whether it did."""
 

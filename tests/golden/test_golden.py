@@ -36,6 +36,7 @@ from fhir_alliance.fhir.goal import confirmed_update, goal_write, provenance_wri
 from fhir_alliance.fhir.inbound import Forms
 from fhir_alliance.fhir.observation import Emitter, datum_of, observation_writes, panel_codes, read_score, withdrawn
 from fhir_alliance.fhir.provenance import Maker, provenance
+from fhir_alliance.fhir.review_message import review_message
 from fhir_alliance.fhir.safety_task import communication, escalation_task
 from fhir_alliance.fhir.score_document import document
 from fhir_alliance.fhir.score_form import score_form
@@ -278,6 +279,7 @@ def resources() -> dict[str, bytes]:
         "provenance": provenance_of(whole),
         **carriers_of(whole),
         **(tasks := goal_tasks()),
+        "communication-goal-review": review_message(stored(tasks["task-goal-review"]), "form-5").body,
         **goals_of(tasks["task-goal-review"]),
         "task-goal-review-repaired": repaired_task(),
         **findings(),

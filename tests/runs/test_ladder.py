@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -20,8 +20,10 @@ from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.summary import Summary
 from fhir_alliance.runs.sync import sync
 from fhir_alliance.stores import singles
+from fhir_alliance.stores.capability import Once, ServerProfile
 from fhir_alliance.stores.http import Http
 from fhir_alliance.stores.journal import Journal
+from fhir_alliance.stores.probe import fetch_profile
 from fhir_alliance.stores.server import ServerStore
 from fhir_alliance.testing import response_json
 
@@ -81,11 +83,16 @@ def clinic(start_server: Start, tmp_path: Path, catalog: Catalog) -> Iterator[Ca
         drop = tmp_path / "drop"
         delivery = DeliverySection.model_validate({"scores": scores, "folder": drop, **said})
 
-        def run(rules: RuleSettings = RuleSettings(), **how: Any) -> Summary:  # noqa: B008 - frozen
-            store = ServerStore(server.base, Http(server.base, sleep=lambda _: None))
+        def run(
+            rules: RuleSettings = RuleSettings(),  # noqa: B008 - frozen
+            profile: ServerProfile | None = None,
+            now: datetime = NOW,
+            **how: Any,
+        ) -> Summary:
+            store = ServerStore(server.base, Http(server.base, sleep=lambda _: None), profile)
             try:
                 policy = msgspec.structs.replace(Policy(), delivery=delivery, with_items=True, rules=rules)
-                return sync(store, catalog, journal, policy, NOW, **how)
+                return sync(store, catalog, journal, policy, now, **how)
             finally:
                 store.close()
 
@@ -471,3 +478,139 @@ def test_a_damaged_list_stops_the_run(clinic: Callable[..., Clinic]) -> None:
     with pytest.raises(StopRun, match="FA443"):
         at.run()
     assert at.server.writes == []
+
+
+def messages(at: Clinic) -> list[dict[str, Any]]:
+    """Return the goal reviews that stand as messages, oldest first."""
+    found = [m for m in at.server.all("Communication") if m["topic"]["coding"][0]["code"] == "goal-review"]
+    return sorted(found, key=lambda message: "inResponseTo" in message)
+
+
+def review_in(message: dict[str, Any]) -> dict[str, Any]:
+    """Return the Task in a message."""
+    return json.loads(b64decode(message["payload"][1]["contentAttachment"]["data"]))
+
+
+MORE = response_json([2] * 8 + [0], name="r3", meta=LATER, authored="2026-01-26T10:00:00+01:00")
+GONE = [WORSE | {"id": name, "status": "entered-in-error"} for name in ("r2", "r3")]
+
+
+@pytest.mark.parametrize("refused", [("Task",), ("Task", "Observation")])
+@pytest.mark.parametrize("system", [(), ("batch",)])
+def test_a_review_as_a_message(
+    clinic: Callable[..., Clinic], refused: tuple[str, ...], system: tuple[str, ...]
+) -> None:
+    """Where no Task is taken, a goal review is one open message, told and receipted; a second run writes nothing."""
+    can = NO_TASK | {"refused": refused, "system": system}
+    at = clinic("observation", "score-form", can=can, reviews=["task", "message"])
+    at.server.load(WORSE)
+    first = at.run()
+    assert first.exit is Exit.DONE
+    [message] = messages(at)
+    assert (message["status"], message["subject"]) == ("in-progress", {"reference": "Patient/p1"})
+    assert {label["code"] for label in message["meta"]["security"]} == {"R", "PSY"}
+    assert "PHQ-9 total" in message["payload"][0]["contentString"]
+    named = [e["valueReference"].get("reference") for e in review_in(message)["input"] if "valueReference" in e]
+    standing = {f"Observation/{o['id']}" for o in at.server.all("Observation")}
+    assert {reference for reference in named if reference} <= standing
+    assert [(r["output"], r["where"]) for r in at.receipts() if r["rung"] == "message"] == [("reviews", message["id"])]
+    assert any("messages" in way for way in first.lower)
+    second = at.run()
+    assert (second.exit, second.created.total(), second.updated.total()) == (Exit.DONE, 0, 0)
+
+
+def test_a_message_follows_its_review(clinic: Callable[..., Clinic]) -> None:
+    """Evidence joins the one message; when the review has lost its ground, the message is stopped and says why."""
+    at = clinic("observation", can=NO_TASK, reviews=["message"])
+    at.server.load(WORSE)
+    at.run()
+    [before] = messages(at)
+    at.server.load(MORE)
+    assert at.run().updated["Communication"] == 1
+    [after] = messages(at)
+    assert len(review_in(after)["input"]) > len(review_in(before)["input"])
+    assert after["status"] == "in-progress"
+    assert all(after[name] == before[name] for name in ("identifier", "sent", "priority"))
+    at.server.load(*GONE)
+    at.run()
+    [ended] = messages(at)
+    assert (ended["status"], ended["statusReason"]["coding"][0]["code"]) == ("stopped", "ground-lost")
+    done = at.run()
+    assert (done.created.total(), done.updated.total()) == (0, 0)
+    at.server.load(WORSE)
+    at.run()
+    [again] = messages(at)
+    assert (again["status"], "statusReason" in again) == ("in-progress", False)
+
+
+@pytest.mark.parametrize("status", ["completed", "not-done", "stopped"])
+def test_what_people_made_of_a_message_is_respected(clinic: Callable[..., Clinic], status: str) -> None:
+    """A message that somebody has ended is not opened again, and the quiet time runs from then on."""
+    at = clinic("observation", can=NO_TASK, reviews=["message"])
+    at.server.load(WORSE)
+    at.run()
+    [message] = messages(at)
+    meta = message["meta"] | {"lastUpdated": "2026-02-01T10:00:00Z"}
+    at.server.load(message | {"status": status, "meta": meta}, MORE)
+    done = at.run()
+    assert (done.exit, [m["status"] for m in messages(at)]) == (Exit.DONE, [status])
+
+
+def test_a_message_that_cannot_be_changed(clinic: Callable[..., Clinic]) -> None:
+    """Where messages are not updated, what joins a review comes as one that follows; that it ended is told."""
+    at = clinic("observation", can=NO_TASK | {"fixed": ("Communication",)}, reviews=["task", "message"])
+    at.server.load(WORSE)
+    at.run()
+    [first] = messages(at)
+    at.server.load(MORE)
+    at.run()
+    at.run()
+    [_, second] = messages(at)
+    assert second["inResponseTo"] == [{"reference": f"Communication/{first['id']}"}]
+    assert len(review_in(second)["input"]) > len(review_in(first)["input"])
+    assert at.run().created.total() == 0
+    at.server.load(*GONE)
+    done = at.run()
+    assert any("tell whoever got it" in way for way in done.lower)
+    assert [m["status"] for m in messages(at)] == ["in-progress"] * 2
+
+
+@pytest.mark.parametrize("once", ["conditional-create", "journal-only"])
+def test_messages_that_cannot_be_read(clinic: Callable[..., Clinic], once: str) -> None:
+    """Where nobody sees which messages stand, the same reasons are told once, and new ones are told."""
+    at = clinic("observation", can=NO_TASK | {"unread": ("Communication",)}, reviews=["message"])
+    profile = fetch_profile(Http(at.server.base))
+    held = profile.of("Communication").model_copy(update={"once": Once(once)})
+    profile = profile.model_copy(update={"types": {**profile.types, "Communication": held}})
+    at.server.load(WORSE)
+    for expected, form in ((1, WORSE), (1, WORSE), (2, MORE), (2, MORE)):
+        at.server.load(form)
+        done = at.run(profile=profile, now=NOW + timedelta(hours=len(at.server.writes)))
+        assert (done.exit, len(messages(at)), done.updated["Communication"]) == (Exit.DONE, expected, 0)
+
+
+@pytest.mark.usefixtures("long_after")
+@pytest.mark.parametrize("conditional", [True, False])
+@pytest.mark.parametrize("fault", ["CUT_BEFORE", "CUT_AFTER", "BUSY_AFTER", "THROTTLED"])
+def test_a_fault_at_a_message(clinic: Callable[..., Clinic], start_server: Any, fault: str, conditional: bool) -> None:
+    """Whatever happens to the answers, after one more run the review stands in one message."""
+    can = NO_TASK | {"refused": ("Task", "Observation"), "conditional_create": conditional}
+    at = clinic("document", can=can, reviews=["message"])
+    at.server.load(WORSE)
+    at.server.faults = [start_server.faults["NONE"]] * 2 + [start_server.faults[fault]] * 4
+    at.run()
+    at.server.faults.clear()
+    at.run()
+    assert len(messages(at)) == 1
+
+
+@pytest.mark.usefixtures("long_after")
+def test_another_message_of_the_client_is_not_taken_for_ours(clinic: Callable[..., Clinic]) -> None:
+    """Where nothing is searched by identifier, a stranger's message about the client does not stand for a review."""
+    by_content = {"conditional_create": False, "search": ("_id", "_lastUpdated", "patient", "url")}
+    at = clinic("observation", can=NO_TASK | by_content | {"dropped": ("identifier",)}, reviews=["message"])
+    at.server.load({"resourceType": "Communication", "id": "letter", "status": "in-progress", "subject": P1})
+    at.server.load(WORSE, response_json([1] * 9, name="r9", meta=META))
+    at.run()
+    topics = [m["topic"]["coding"][0]["code"] for m in at.server.all("Communication") if "topic" in m]
+    assert sorted(topics) == ["goal-review", "safety-review"]

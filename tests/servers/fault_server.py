@@ -39,6 +39,8 @@ class Fault(Enum):
 class Abilities:
     """What the server can do. dropped: elements that it does not keep.  ignored: search parameters without effect.
 
+    unread: types that it does not let us search (404).
+    fixed: types of which nothing that stands is changed (405).
     lag: searches for which a new resource is not found yet.  refused: types that it takes no writes of (405).
     more: further types that it knows.  unstated: abilities that the statement promises and the server does not have.
     """
@@ -53,6 +55,8 @@ class Abilities:
     refused: tuple[str, ...] = ()
     promised: tuple[str, ...] = ()
     lag: int = 0
+    fixed: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
 
 
@@ -119,6 +123,8 @@ class FaultServer:
         if name:
             found = self._held.get((kind, name))
             return (200, found, {}) if found else (404, {}, {})
+        if kind in self.can.unread:
+            return 404, {}, {}
         asked = {key: value[0] for key, value in parse_qs(query).items()}
         entries = [{"resource": r} for r in self._found(kind, asked)]
         return 200, {"resourceType": "Bundle", "type": "searchset", "entry": entries}, {}
@@ -186,6 +192,8 @@ class FaultServer:
             if (kind, name) not in self._held and not self.can.update_create:
                 return 405, ""
             status = 200 if (kind, name) in self._held else 201
+            if status == 200 and kind in self.can.fixed:
+                return 405, ""
             return status, self._keep(kind, name, body)
         if once and self.can.conditional_create:  # a server that knows no conditional creation passes it over
             matching = self._matching(kind, once)
