@@ -7,10 +7,9 @@ from typing import Any, Final
 from fhir_alliance.core.measures.definition import Group, Measure, Population
 from fhir_alliance.core.measures.equity import divisions
 from fhir_alliance.fhir.measure_parts import group_code, kind_code
-from fhir_alliance.fhir.measure_report import measure_url
+from fhir_alliance.fhir.measure_report import SCORING, measure_url
 
 _POPULATION: Final = "http://terminology.hl7.org/CodeSystem/measure-population"
-_SCORING: Final = "http://terminology.hl7.org/CodeSystem/measure-scoring"
 _IMPROVEMENT: Final = "http://terminology.hl7.org/CodeSystem/measure-improvement-notation"
 _ABSENT: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 
@@ -30,7 +29,7 @@ def measure_resource(measure: Measure) -> dict[str, Any]:
         "description": " ".join(measure.description.split()),
         "purpose": f"Edition: {measure.edition}. Steward: {measure.steward}.",
         "disclaimer": " ".join(measure.does_not_claim),
-        "scoring": {"coding": [{"system": _SCORING, "code": "proportion"}]},
+        "scoring": SCORING,
         "improvementNotation": {"coding": [{"system": _IMPROVEMENT, "code": measure.improvement.value}]},
         "relatedArtifact": [{"type": "citation", "citation": source} for source in measure.source],
         "group": [_group(group, measure) for group in measure.groups],

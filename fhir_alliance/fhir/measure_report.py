@@ -1,8 +1,8 @@
 """A tally, and single people's places in it, as FHIR MeasureReport: individual, subject-list and summary.
 
-The shape is that of Da Vinci DEQM: measure with version, reporter, period, date, and per group its populations,
-score and strata. No id is random and no date is the clock's, so the same input gives the same bytes.
-A masked number has no count, but a data-absent-reason that says so.
+The shape is near that of Da Vinci DEQM 5.0.0: measure with version, scoring, reporter, period, date, and per group its
+populations, score and strata; its profiles are not claimed (docs/decisions/0030-deqm.md). No id is random, no date is
+the clock's, so the same input gives the same bytes. A masked number has no count, but a reason that says so.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from fhir_alliance.fhir.measure_parts import group_code, kind_code
 _POPULATION: Final = "http://terminology.hl7.org/CodeSystem/measure-population"
 _IMPROVEMENT: Final = "http://terminology.hl7.org/CodeSystem/measure-improvement-notation"
 _ABSENT: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+_DEQM_SCORING: Final = "http://hl7.org/fhir/us/davinci-deqm/StructureDefinition/extension-measureScoring"
+SCORING: Final = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/measure-scoring", "code": "proportion"}]}
 PLACES: Final = 4  # decimals of a score
 
 
@@ -86,6 +88,7 @@ def _report(
     return {
         "resourceType": "MeasureReport",
         "id": key,
+        "extension": [{"url": _DEQM_SCORING, "valueCodeableConcept": SCORING}],
         "identifier": [{"system": ids.MEASURE_REPORT, "value": key}],
         "status": "complete",
         "type": kind,

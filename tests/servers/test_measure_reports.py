@@ -67,6 +67,16 @@ def test_what_divides_a_report_is_declared(measure: Measure) -> None:
         assert values.count("de") == len(KINDS) * len(measure.groups)
 
 
+def test_a_report_says_how_it_is_scored_and_claims_no_profile() -> None:
+    """DEQM asks for the scoring; a claim of its profile would have a server without that guide refuse the report."""
+    measure = MEASURES["language-offered"]
+    report = summary(measure, Tallying(measure, YEAR).tally(), "Organization/clinic", YEAR.last)
+    [scoring] = report["extension"]
+    assert scoring["url"].endswith("davinci-deqm/StructureDefinition/extension-measureScoring")
+    assert scoring["valueCodeableConcept"] == measure_resource(measure)["scoring"]
+    assert "meta" not in report
+
+
 @pytest.mark.parametrize("name", SHAPES)
 def test_the_server_that_holds_the_measure_takes_its_reports(fhir: Any, name: str) -> None:
     """Summary, masked summary, subject list and individuals, one of them in no population, match the Measure."""
