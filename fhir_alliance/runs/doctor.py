@@ -18,8 +18,9 @@ from fhir_alliance.stores.capability import Once, Rung, ServerProfile, load_prof
 from fhir_alliance.stores.http import Http
 from fhir_alliance.stores.identity import authorised
 from fhir_alliance.stores.journal import Journal, refuse_open_folder
-from fhir_alliance.stores.opening import is_address, located, open_http, open_store, state_folder_of
+from fhir_alliance.stores.opening import is_address, located, open_http, open_store, plan_of, state_folder_of
 from fhir_alliance.stores.probe import Check, Probed, Standing, probe
+from fhir_alliance.stores.pull import PULL_HINT, Chosen, Pull, chosen
 from fhir_alliance.stores.scopes import asked
 
 
@@ -33,13 +34,17 @@ class Route(NamedTuple):
 
 
 class CheckUp(NamedTuple):
-    """All that was found. profile: of a server; None for a folder, or where it was not asked."""
+    """All that was found. profile: of a server; None for a folder, or where it was not asked.
+
+    pull: how changed forms are found there.
+    """
 
     store: str
     checks: list[Check]
     profile: ServerProfile | None = None
     routes: tuple[Route, ...] = ()
     to_allow: tuple[str, ...] = ()
+    pull: Chosen | None = None
 
     @property
     def exit(self) -> Exit:
@@ -52,6 +57,7 @@ class CheckUp(NamedTuple):
             "store": self.store,
             "checks": [c._asdict() | {"standing": c.standing.value, "exit": int(c.exit)} for c in self.checks],
             "routes": [route._asdict() for route in self.routes],
+            "pull": {"way": self.pull.how.value, "reason": self.pull.why} if self.pull is not None else None,
             "to_allow": list(self.to_allow),
             "profile": self.profile.model_dump(mode="json") if self.profile is not None else None,
         }
@@ -92,7 +98,11 @@ def _judged(place: str, checks: list[Check], found: Probed, config: Config) -> C
         for route in routes
         if not route.route and route.output != "forms"  # where forms stand already, nothing has to be published
     ]
-    return CheckUp(place, checks, profile, routes, to_allow)
+    pull = chosen(plan_of(config.store), lambda: profile)
+    if not found.finds_changes and pull.how is not Pull.ROSTER:
+        what = "the server lets nobody search for changed forms without naming a client."
+        checks.append(Check("pull", Standing.FAULT, what, PULL_HINT, Exit.REFUSED))
+    return CheckUp(place, checks, profile, routes, to_allow, pull)
 
 
 def _configured(place: str, config: Config) -> Iterator[Check]:

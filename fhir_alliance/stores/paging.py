@@ -17,6 +17,7 @@ from fhir_alliance.stores.http import Http, Reply
 
 Follow: TypeAlias = Callable[[str], Callable[[], Reply]]
 MAX_PAGES: Final = 100_000
+_NOT_SO: Final = (Meaning.RECORD, Meaning.UNSUPPORTED, Meaning.GONE)  # Epic: 59108, a parameter is missing
 RESTARTS: Final = 5  # of one search in a run; a run that ends after them goes on from its bookmark
 
 
@@ -43,6 +44,10 @@ class Bundle(msgspec.Struct):
 
 class Expired(RetryLater):
     """The server no longer knows the pages of a search of which it gave the first: the search has to begin anew."""
+
+
+class SearchRefused(Unreachable):
+    """The server answers, but does not search in this way."""
 
 
 def pages(http: Http, ask: Callable[[], Reply]) -> Iterator[Bundle]:
@@ -81,7 +86,8 @@ def _pages(reply: Reply, follow: Follow) -> Iterator[Bundle]:
         if not reply.ok and seen and reply.meaning is Meaning.GONE:  # HAPI: 410; Epic: 4113
             raise Expired("FA454", "the server keeps forgetting the pages of a search.", "Run again later.")
         if not reply.ok:
-            raise Unreachable("FA409", f"a search failed ({reply.problem()}).", "Check what the server supports.")
+            kind = SearchRefused if not seen and reply.meaning in _NOT_SO else Unreachable
+            raise kind("FA409", f"a search failed ({reply.problem()}).", "Check what the server supports.")
         bundle = _bundle(reply)
         following = next((link.url for link in bundle.link if link.relation == "next"), "")
         if not following or following in seen:
@@ -125,6 +131,12 @@ def found_by(http: Http, kind: str, params: Mapping[str, str]) -> list[Mapping[s
     """Return all resources of a type that a search finds."""
     resources = found(http, lambda: http.search(kind, params))
     return [resource for resource in resources if isinstance(resource, dict) and resource.get("resourceType") == kind]
+
+
+def of_client(kind: str, patients: str) -> dict[str, str]:
+    """Return what the resources of a type about some patients are searched by; Epic wants the category too (59108)."""
+    survey = {"category": "survey"} if kind == "Observation" else {}
+    return {"patient": patients, **survey}
 
 
 def _bundle(reply: Reply) -> Bundle:

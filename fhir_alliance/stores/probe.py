@@ -14,10 +14,12 @@ from fhir_alliance.fhir.outcome import Meaning
 from fhir_alliance.stores.capability import ServerProfile, cautious, read_statement
 from fhir_alliance.stores.discovery import smart_configuration
 from fhir_alliance.stores.http import Http, Reply
+from fhir_alliance.stores.paging import of_client
 from fhir_alliance.stores.scopes import Needs
 
 NOBODY: Final = "fhir-alliance-probe"  # an id that no patient has
 _SYSTEMS: Final[Mapping[str, str]] = {"Observation": SCORE, "Task": REVIEW}
+_FORMS: Final = "QuestionnaireResponse"
 _BY_URL: Final = frozenset({"Questionnaire", "ValueSet", "CodeSystem", "ConceptMap", "StructureDefinition"})
 
 
@@ -40,11 +42,15 @@ class Check(NamedTuple):
 
 
 class Probed(NamedTuple):
-    """What was found. profile: the statement, corrected by what the reads showed."""
+    """What was found. profile: the statement, corrected by what the reads showed.
+
+    finds_changes: whether forms can be asked for without naming a client.
+    """
 
     profile: ServerProfile
     checks: list[Check]
     smart: Mapping[str, Any]
+    finds_changes: bool = True
 
 
 def probe(http: Http, needs: Needs) -> Probed:
@@ -55,19 +61,22 @@ def probe(http: Http, needs: Needs) -> Probed:
     statement, checks = _statement(http)
     smart = smart_configuration(http)
     profile = read_statement(statement, http.base) if statement else cautious(http.base)
+    finds_changes = True
     for kind in sorted(needs.reads):
         check = _read(http, kind)
+        if kind == _FORMS and check.exit is Exit.REFUSED:
+            check, profile, finds_changes = _in_another_way(http, check, profile)
         checks.append(check)
         if check.standing is Standing.FAULT and statement:
             profile = _without(profile, kind, interaction="search-type")
-        elif check.standing is Standing.NOTE:
+        elif check.standing is Standing.NOTE and finds_changes:
             profile = _without(profile, kind, parameter="_lastUpdated")
     for kind in sorted(needs.writes & _SYSTEMS.keys()):
-        check = _identified(http, kind)
+        check = _identified(http, kind, states_it="identifier" in profile.of(kind).search)
         checks.append(check)
         if check.standing is not Standing.OK:
             profile = _without(profile, kind, parameter="identifier")
-    return Probed(profile, checks, smart)
+    return Probed(profile, checks, smart, finds_changes)
 
 
 def fetch_profile(http: Http) -> ServerProfile:
@@ -120,7 +129,7 @@ def _read(http: Http, kind: str) -> Check:
     if not reply.ok:
         what = f"the search that sync uses is refused ({reply.problem()})."
         return Check(name, Standing.FAULT, what, f"Allow searching {kind}.", Exit.REFUSED)
-    if _entries(reply) and kind == "QuestionnaireResponse":
+    if _entries(reply) and kind == _FORMS:
         what = "the server ignores _lastUpdated, so that each run reads every form again."
         return Check(name, Standing.NOTE, what, "Allow searching QuestionnaireResponse by _lastUpdated.")
     if _entries(reply):
@@ -129,23 +138,52 @@ def _read(http: Http, kind: str) -> Check:
     return Check(name, Standing.OK, "can be searched.")
 
 
+def _in_another_way(http: Http, refused: Check, profile: ServerProfile) -> tuple[Check, ServerProfile, bool]:
+    """Return how forms can be searched where not by `_lastUpdated`, the profile without what cannot be, and whether
+    anything finds them without naming a client."""
+    profile = _without(profile, _FORMS, parameter="_lastUpdated")
+    hint = "Allow searching QuestionnaireResponse by _lastUpdated."
+    if "authored" in profile.of(_FORMS).search:
+        if _finds_nothing(http, "GET", {"authored": "ge2100-01-01", "_count": "1"}):
+            return Check(refused.name, Standing.NOTE, "can be searched by authored only.", hint), profile, True
+        profile = _without(profile, _FORMS, parameter="authored")
+    if _finds_nothing(http, "POST", {"patient": NOBODY, "_count": "1"}):
+        return Check(refused.name, Standing.NOTE, "can be searched client by client only.", hint), profile, False
+    return refused, profile, False
+
+
+def _finds_nothing(http: Http, method: str, params: Mapping[str, str]) -> bool:
+    """Return whether a search for forms that are not there is taken, and finds none."""
+    try:
+        reply = http.get(_FORMS, params) if method == "GET" else http.search(_FORMS, params)
+    except AllianceError:
+        return False
+    return reply.ok and not _entries(reply)
+
+
 def _asked(http: Http, kind: str) -> Reply:
-    if kind == "QuestionnaireResponse":
+    if kind == _FORMS:
         return http.get(kind, {"_lastUpdated": "ge2100-01-01", "_sort": "_lastUpdated", "_count": "1"})
     if kind in _BY_URL:
         return http.get(kind, {"url": f"{BASE}/{NOBODY}", "_count": "1"})
     if kind == "Encounter":
         return http.search(kind, {"_id": NOBODY, "_count": "1"})
-    survey = {"category": "survey"} if kind == "Observation" else {}  # Epic takes no Observation search without it
-    return http.search(kind, {"patient": NOBODY, **survey, "_count": "1"})
+    return http.search(kind, {**of_client(kind, NOBODY), "_count": "1"})
 
 
-def _identified(http: Http, kind: str) -> Check:
-    """Return whether our own resources can be found again by their identifier."""
+def _identified(http: Http, kind: str, *, states_it: bool) -> Check:
+    """Return whether our own resources can be found again by their identifier.
+
+    states_it: whether the server says so. Only then can a search that names a client beside it tell anything: who
+    ignores the identifier finds nothing of nobody, too.
+    """
     name = f"find {kind} by identifier"
     hint = f"Allow searching {kind} by identifier, so that no write has to be looked for by its content."
+    key = {"identifier": f"{_SYSTEMS[kind]}|{NOBODY}", "_count": "1"}
     try:
-        reply = http.search(kind, {"identifier": f"{_SYSTEMS[kind]}|{NOBODY}", "_count": "1"})
+        reply = http.search(kind, key)
+        if states_it and reply.meaning in (Meaning.RECORD, Meaning.UNSUPPORTED):  # Epic wants the client beside it
+            reply = http.search(kind, {**of_client(kind, NOBODY), **key})
     except AllianceError as error:
         return Check(name, Standing.NOTE, f"{error.code} {error.message}", hint)
     if not reply.ok or reply.meaning is not Meaning.DONE:

@@ -12,23 +12,26 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from fhir_alliance.errors import StopRun, Unreachable
+from fhir_alliance.errors import ServerRefuses, StopRun, Unreachable
 from fhir_alliance.fhir.identifiers import local
 from fhir_alliance.stores.capability import PAGE_SIZE, ServerProfile
 from fhir_alliance.stores.deep import id_of
 from fhir_alliance.stores.http import Http, Reply, json_of
-from fhir_alliance.stores.paging import matches, pages_ahead
+from fhir_alliance.stores.paging import SearchRefused, matches, pages_ahead
 from fhir_alliance.stores.patience import server_date
+from fhir_alliance.stores.pull_order import OVERLAP_S, Given, Order
 from fhir_alliance.stores.store import Page, Record, Seen
 
-OVERLAP_S: Final = 120  # a server may commit a little out of the order of its own clock
 _SINCE_START: Final = timedelta(hours=1)  # the bookmark never passes the time at which the run began
 KIND: Final = "QuestionnaireResponse"
+_INSTEAD: Final = "name a [store] roster, or use export"
+PULL_HINT: Final = f"{_INSTEAD.capitalize()}."
 _PATIENT: Final = re.compile(r"Patient/[A-Za-z0-9\-.]{1,64}")
 _GROUP: Final = re.compile(r"Group/[A-Za-z0-9\-.]{1,64}")
 
@@ -68,21 +71,54 @@ class Chosen(NamedTuple):
     is_best: bool = False
 
 
-def chosen(plan: PullPlan, profile: Callable[[], ServerProfile]) -> Chosen:
-    """Return how to pull. profile: asked only where nobody has chosen."""
+def ways(plan: PullPlan, profile: Callable[[], ServerProfile]) -> list[Chosen]:
+    """Return how to pull, the best way first; the others are for a server that refuses what it states.
+
+    profile: asked only where nobody has chosen.
+    """
     if plan.by is not None:
-        return Chosen(plan.by, "[store] pull says so", plan.by is Pull.LAST_UPDATED)
+        return [Chosen(plan.by, "[store] pull says so", plan.by is Pull.LAST_UPDATED)]
     held = profile()
     search = held.of(KIND).search
+    found = []
     if "_lastUpdated" in search or KIND not in held.types:
-        return Chosen(Pull.LAST_UPDATED, "the server can be searched by _lastUpdated", is_best=True)
+        found.append(Chosen(Pull.LAST_UPDATED, "the server can be searched by _lastUpdated", is_best=True))
     if "authored" in search:
         window = f"(the last {plan.window_days} days are read)"
-        return Chosen(Pull.AUTHORED, f"the server offers no search by _lastUpdated {window}")
+        found.append(Chosen(Pull.AUTHORED, f"the server offers no search by _lastUpdated {window}"))
     if plan.roster:
-        return Chosen(Pull.ROSTER, "the server can be searched by patient only")
-    why = "the server states no search that finds changes: name a [store] roster, or use export"
-    return Chosen(Pull.LAST_UPDATED, why)
+        found.append(Chosen(Pull.ROSTER, "the server can be searched by patient only"))
+    why = f"the server states no search that finds changes: {_INSTEAD}"
+    return found or [Chosen(Pull.LAST_UPDATED, why)]
+
+
+def chosen(plan: PullPlan, profile: Callable[[], ServerProfile]) -> Chosen:
+    """Return the best way to pull."""
+    return ways(plan, profile)[0]
+
+
+def pulled_somehow(
+    http: Http, plan: PullPlan, profile: Callable[[], ServerProfile], since: str, seen: Seen
+) -> tuple[Chosen, Iterator[Page]]:
+    """Return the best way that the server takes, and its pages; a way that it refuses at once is passed over.
+
+    Raises ServerRefuses FA459 where it takes none, and nobody has named a roster; arguments as for `pulled`.
+    """
+    found = ways(plan, profile)
+    for way in found:
+        given = pulled(http, plan, way.how, since, seen)
+        try:
+            first = next(given, None)
+        except SearchRefused as refused:
+            if plan.by is not None or way.how is Pull.ROSTER:
+                raise
+            if way is found[-1]:
+                raise ServerRefuses(
+                    "FA459", f"no changed forms can be asked for: {refused.message}", PULL_HINT
+                ) from None
+        else:
+            break
+    return way, chain([first] if first is not None else [], given)
 
 
 def pulled(http: Http, plan: PullPlan, how: Pull, since: str, seen: Seen) -> Iterator[Page]:
@@ -103,7 +139,7 @@ def _by_last_updated(http: Http, since: str) -> Iterator[Page]:
     With pages in descending order (Oracle), a bookmark after the first would pass over all that follow. A search that
     the server forgets begins anew at the last mark that was given.
     """
-    order, given, latest, safe = _Order(), _Given(), "", since
+    order, given, latest, safe = Order(), Given(), "", since
 
     def ask() -> Reply:
         order.begin()
@@ -130,64 +166,6 @@ def _by_last_updated(http: Http, since: str) -> Iterator[Page]:
             given.pass_by(order.latest)
 
 
-class _Given:
-    """What a pull gave, so that a search that begins anew gives only the rest.
-
-    In two generations: what the search would no longer find is forgotten, and a long first run stays small.
-    """
-
-    def __init__(self) -> None:
-        self._older: dict[str, bytes] = {}
-        self._recent: dict[str, bytes] = {}
-        self._since: datetime | None = None
-
-    def adds(self, place: str, digest: bytes) -> bool:
-        """Return whether this is new or changed; from then on it is neither."""
-        if self._recent.get(place, self._older.get(place)) == digest:
-            return False
-        self._recent[place] = digest
-        return True
-
-    def pass_by(self, moment: datetime | None) -> None:
-        """Let go of what a search from this moment on, overlap included, cannot find."""
-        if moment is None:
-            return
-        self._since = self._since or moment
-        if moment - self._since > timedelta(seconds=OVERLAP_S):
-            self._older, self._recent, self._since = self._recent, {}, moment
-
-
-class _Order:
-    """Whether moments come in the order that was asked for."""
-
-    def __init__(self) -> None:
-        self._first: datetime | None = None
-        self._last: datetime | None = None
-        self.latest: datetime | None = None
-        self.has_fallen = False
-
-    def begin(self) -> None:
-        """Look at a search that begins anew: earlier moments come again. What fell once is never trusted again."""
-        self._first = self._last = None
-
-    @property
-    def is_rising(self) -> bool:
-        """Whether they rose, and never fell; equal ones say nothing."""
-        return not self.has_fallen and self._first is not None and self._first != self._last
-
-    def takes(self, at: str) -> bool:
-        """Return whether this is the latest so far; what is no moment is none."""
-        try:
-            moment = datetime.fromisoformat(at)
-            self.has_fallen = self.has_fallen or (self._last is not None and moment < self._last)
-            is_latest = self.latest is None or moment >= self.latest
-        except (ValueError, TypeError):  # text, or a moment without a zone among others with one
-            return False
-        self._first, self._last = self._first or moment, moment
-        self.latest = moment if is_latest else self.latest
-        return is_latest
-
-
 def _authored(http: Http, since: str, window_days: int, seen: Seen) -> Iterator[Page]:
     """Yield what is new or changed among the forms authored since `window_days` before the last whole run.
 
@@ -211,7 +189,7 @@ def _authored(http: Http, since: str, window_days: int, seen: Seen) -> Iterator[
 
 def _changed(http: Http, ask: Callable[[], Reply], seen: Seen) -> Iterator[Page]:
     """Yield pages of what is not as it was when it was read and its scores were confirmed."""
-    given = _Given()
+    given = Given()
     for bundle in pages_ahead(http, ask):
         records, digests = [], {}
         for body in matches(bundle):

@@ -23,7 +23,7 @@ from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.paging import found as found_on
 from fhir_alliance.stores.paging import matches, pages
 from fhir_alliance.stores.probe import fetch_profile
-from fhir_alliance.stores.pull import Pull, PullPlan, chosen, pulled, stub_of
+from fhir_alliance.stores.pull import Pull, PullPlan, pulled_somehow, stub_of
 from fhir_alliance.stores.store import Page, PersonRecord, Record, Seen, Written, unseen
 
 PEOPLE_AT_ONCE: Final = 40  # as many as one search can name
@@ -54,10 +54,10 @@ class ServerStore:
 
     def responses(self, since: str, again: Collection[str], seen: Seen = unseen) -> Iterator[Page]:
         """Yield pages of QuestionnaireResponses that are new or changed, as well as the server can tell."""
-        how, why, is_best = chosen(self._plan, lambda: self.profile)
-        self.pulled_by = "" if is_best else f"{how}: {why}"
+        way, given = pulled_somehow(self._http, self._plan, lambda: self.profile, since, seen)
+        self.pulled_by = "" if way.is_best else f"{way.how}: {way.why}"
         missing = set(again)
-        for page in pulled(self._http, self._plan, how, since, seen):
+        for page in given:
             missing -= {record.place for record in page.records}
             yield page
         if missing:

@@ -23,7 +23,7 @@ from fhir_alliance.stores.capability import PUTS, Once, ServerProfile
 from fhir_alliance.stores.exchange import Fate
 from fhir_alliance.stores.http import Http, OutcomeUnknown, Reply, json_of
 from fhir_alliance.stores.journal import Intent, Journal
-from fhir_alliance.stores.paging import found_by
+from fhir_alliance.stores.paging import SearchRefused, found_by, of_client
 from fhir_alliance.stores.store import NOT_TAKEN
 
 SETTLE_S: Final = (
@@ -64,6 +64,7 @@ class Singles:
     def __init__(self, http: Http, profile: ServerProfile, known: Known, journal: Journal) -> None:
         self._http, self._profile, self._known, self._journal = http, profile, known, journal
         self._refused = journal.refusals(datetime.now(UTC))
+        self._named: set[str] = set()  # types that are searched by key only with the client beside it
 
     def send(self, change: Change) -> Outcome:
         """Return what became of a change; ways that the server turns out not to take are remembered and passed over."""
@@ -137,7 +138,11 @@ class Singles:
 
     def _search_first(self, change: Change) -> Outcome:
         """Look for the key, send once, and look again: the search, not the answer, says what stands there."""
-        lookup = self._by_key(change)
+        try:
+            lookup = self._by_key(change)
+        except SearchRefused:  # it states that it can
+            self._refused = self._journal.refuse(f"{Once.SEARCH_FIRST}:{change.write.type}", datetime.now(UTC))
+            return self._by_content(change) if change.write.system != CANONICAL else UNKNOWN
         if lookup is None:
             return UNKNOWN
         if lookup:
@@ -263,11 +268,18 @@ class Singles:
         return age_s is not None and age_s < SETTLE_S
 
     def _by_key(self, change: Change) -> list[str] | None:
-        """Return the ids of what stands under the write's key; None where the search gave no answer."""
-        write = change.write
-        params = {"identifier": f"{write.system}|{write.value}"} if write.system != CANONICAL else {"url": write.value}
+        """Return the ids of what stands under the write's key; None where the search gave no answer.
+
+        The key alone is asked for, since what stands under it may be another client's; where the server wants a client
+        named as well (Epic: 59108), it is.  Raises SearchRefused where it takes neither.
+        """
         try:
-            stored = found_by(self._http, write.type, params)
+            stored = found_by(self._http, change.write.type, self._criteria(change))
+        except SearchRefused:
+            if change.write.type in self._named or change.write.system == CANONICAL:
+                raise
+            self._named.add(change.write.type)
+            return self._by_key(change)
         except RetryLater:
             return None
         ours = [resource for resource in stored if resource.get("id") and _has_key(resource, change)]
@@ -275,12 +287,23 @@ class Singles:
             _refuse_anothers(resource, change)
         return [str(resource["id"]) for resource in ours]
 
+    def _criteria(self, change: Change) -> dict[str, str]:
+        """Return what a write's key is searched by."""
+        write = change.write
+        if write.system == CANONICAL:
+            return {"url": write.value}
+        key = {"identifier": f"{write.system}|{write.value}"}
+        return {**of_client(write.type, subject_of(self._wanted(change))), **key} if write.type in self._named else key
+
+    def _wanted(self, change: Change) -> dict[str, Any]:
+        wanted: dict[str, Any] = orjson.loads(self._known.resolve(change.write.body))
+        return wanted
+
     def _alike(self, change: Change) -> list[str] | None:
         """Return the ids of what the client has that says the same; None where the search gave no answer."""
-        wanted = orjson.loads(self._known.resolve(change.write.body))
+        wanted = self._wanted(change)
         try:
-            survey = {"category": "survey"} if change.write.type == "Observation" else {}  # Epic asks for it (59108)
-            stored = found_by(self._http, change.write.type, {"patient": subject_of(wanted), **survey})
+            stored = found_by(self._http, change.write.type, of_client(change.write.type, subject_of(wanted)))
         except RetryLater:
             return None
         return [str(r["id"]) for r in stored if r.get("id") and same_content(r, wanted)]

@@ -20,6 +20,9 @@ def check_up_page(found: Mapping[str, Any]) -> RenderableType:
     profile = found["profile"]
     if profile is not None:
         parts += [Text(""), Text(_about(profile), style="bold"), _capabilities(profile["types"])]
+    if found["pull"] is not None:
+        parts += [Text(""), Text("How changed forms are found", style="bold")]
+        parts += [Text(f"  {found['pull']['way']}: {found['pull']['reason']}")]
     if found["routes"]:
         parts += [Text(""), Text("How each output gets there", style="bold"), _routes(found["routes"])]
     if found["to_allow"]:

@@ -40,17 +40,24 @@ def ehr() -> Iterator[responses.RequestsMock]:
 
 
 def test_a_page_for_people(run: Run, ehr: responses.RequestsMock) -> None:
-    """The page shows what was looked at, what the server can do, and which way each output takes."""
+    """The page shows what was looked at, what the server can do, how forms are found, and each output's way."""
     done = run("doctor", "--store", EHR)
     assert done.exit_code == 0, done.stdout
-    for told in ("FHIR 4.0.1 (R4)", "transaction, conditional-create", "read Consent", "it creates only what"):
+    for told in (
+        "FHIR 4.0.1 (R4)",
+        "transaction, conditional-create",
+        "read Consent",
+        "it creates only what",
+        "last-updated: the",
+    ):
         assert told in done.stdout
 
 
 def test_one_object_for_machines(run: Run, ehr: responses.RequestsMock) -> None:
-    """--json prints one object with the list of checks, the routes, what has to be allowed, and the profile."""
+    """--json prints one object with checks, pull, routes, what has to be allowed, and the profile."""
     said = json.loads(run("doctor", "--store", EHR, "--json").stdout)
-    assert {"checks", "routes", "to_allow", "profile", "store"} == set(said)
+    assert {"checks", "routes", "pull", "to_allow", "profile", "store"} == set(said)
+    assert said["pull"]["way"] == "last-updated"
     assert {check["standing"] for check in said["checks"]} == {"ok"}
     assert said["profile"]["transaction"] is True
 

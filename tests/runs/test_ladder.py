@@ -369,11 +369,17 @@ SESSION = {
 
 @pytest.mark.parametrize("way", [*CARRIED, *FILES])
 def test_nobody_is_called_silent_whose_forms_were_delivered(clinic: Callable[..., Clinic], way: str) -> None:
-    """A client whose scores stand in documents or files is not said to have sent none since the last session."""
+    """A client whose scores stand in documents or files is not said to have sent none since the last session.
+
+    Of files, which nobody can read back, it is told that nobody was looked for.
+    """
     at = clinic("observation", way)
     at.server.load(CARE, SESSION)
     rules = RuleSettings(silent_days=160)  # the session was 173 days ago, the form is 147 days old
-    assert at.run(rules=rules).findings.total() == 0
+    first = at.run(rules=rules)
+    assert first.findings.total() == 0
+    assert ["not looked at" in note for note in first.notes] == [True] * (way in FILES)
+    assert first.as_object().get("notes", []) == first.notes
     at.server._held.pop(("QuestionnaireResponse", "r1"))  # so that nothing comes from the client in the next run
     assert at.run(rules=rules).findings.total() == 0
 

@@ -42,7 +42,9 @@ class Abilities:
     unread: types that it does not let us search (404).
     fixed: types of which nothing that stands is changed (405).
     lag: searches for which a new resource is not found yet.  refused: types that it takes no writes of (405).
-    more: further types that it knows.  unstated: abilities that the statement promises and the server does not have.
+    required: by type, what a search has to name (`a+b`), one of these; else it is refused as by Epic (59108).
+    refuses: parameters that it takes in no search.  more: further types that it knows.
+    promised: abilities that the statement promises and the server does not have.
     """
 
     system: tuple[str, ...] = ()
@@ -58,6 +60,8 @@ class Abilities:
     fixed: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
+    required: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    refuses: tuple[str, ...] = ()
 
 
 @dataclass
@@ -126,6 +130,11 @@ class FaultServer:
         if kind in self.can.unread:
             return 404, {}, {}
         asked = {key: value[0] for key, value in parse_qs(query).items()}
+        required = self.can.required.get(kind, ())
+        is_named = not required or any(asked.keys() >= set(each.split("+")) for each in required)
+        if not is_named or not asked.keys().isdisjoint(self.can.refuses):
+            code = {"coding": [{"code": "59108"}]}
+            return 400, {"resourceType": "OperationOutcome", "issue": [{"code": "required", "details": code}]}, {}
         entries = [{"resource": r} for r in self._found(kind, asked)]
         return 200, {"resourceType": "Bundle", "type": "searchset", "entry": entries}, {}
 

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from fhir_alliance.config import Config
 from fhir_alliance.fhir.outcome import Meaning, meaning_of
 from fhir_alliance.runs.carriers import TAKEN_AS
-from tests.vendors.vendors import NAMES, PLANS, facts, text
+from fhir_alliance.runs.doctor import doctor
+from tests.stores.conftest import Loopback
+from tests.vendors.vendors import NAMES, PLANS, Vendor, facts, text
 
 CODES = [(name, code, meaning) for name in NAMES for code, meaning in facts(name).get("codes", {}).items()]
 
@@ -41,6 +44,19 @@ def test_a_score_has_a_way_where_one_is_taken() -> None:
         assert bool(routes["scores"]["route"]) == any(can.values())
         assert "journal-only" not in routes["scores"]["route"]
         assert routes["scores"]["reason"]
+
+
+@pytest.mark.parametrize("name", ["epic", "oracle"])
+def test_a_roster_is_the_way_where_a_client_has_to_be_named(name: str, tmp_path: Path) -> None:
+    """With a roster, the check-up of such a vendor's server finds a way to the forms, and says why it is that one."""
+    server = Loopback(Vendor(facts(name)))
+    said = {"state": {"folder": f"{tmp_path}/state"}, "store": {"roster": "roster"}}
+    try:
+        found = doctor(server.base, Config.model_validate(said))
+    finally:
+        server.stop()
+    assert "pull" not in [check.name for check in found.checks]
+    assert found.as_object()["pull"] == {"way": "roster", "reason": "the server can be searched by patient only"}
 
 
 @pytest.mark.parametrize(("name", "code", "meaning"), CODES)

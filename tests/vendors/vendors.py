@@ -86,6 +86,7 @@ def plan(name: str) -> dict[str, Any]:
         server.stop()
     told = {
         "exit": int(found.exit),
+        "pull": f"{found.pull.how}: {found.pull.why}" if found.pull is not None else "",
         "routes": [route._asdict() for route in found.routes],
         "not the best": {check.name: check.what for check in found.checks if check.standing != "ok"},
         "to allow": list(found.to_allow),
