@@ -63,7 +63,9 @@ Example:
 @click.argument("measure")
 @store_option
 @click.option("--period", required=True, metavar="PERIOD", help="2026, 2026-Q3, or FROM/TO, both days included.")
-@click.option("--as", "audience", required=True, metavar="AUDIENCE", help="supervisor, quality or insurer:NAME.")
+@click.option(
+    "--as", "audience", required=True, metavar="AUDIENCE", help="supervisor[:Practitioner/ID], quality or insurer:NAME."
+)
 @click.option(
     "--out", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for the report."
 )

@@ -107,6 +107,10 @@ class Boundaries(msgspec.Struct, frozen=True):
         """Return, as sentences, what on the list forbids it."""
         return tuple(dict.fromkeys(self._bars(recipient.references | recipient.organizations, client, purpose)))
 
+    def keeps_somebody_out(self, client: str) -> bool:
+        """Return whether anybody is kept from a client's data."""
+        return any(exclusion.client == client for exclusion in self.exclusions)
+
     def is_excluded(self, who: str, client: str) -> bool:
         """Return whether a person is kept from a client's data."""
         names = self.names_of(who)

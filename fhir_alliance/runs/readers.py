@@ -10,7 +10,7 @@ import msgspec
 
 from fhir_alliance.core.audit import Access, Ground
 from fhir_alliance.core.audit import Action as AuditAction
-from fhir_alliance.core.boundaries import Boundaries
+from fhir_alliance.core.boundaries import Boundaries, Identity
 from fhir_alliance.core.consent_request import Action, DataLevel, Datum, Recipient, Request
 from fhir_alliance.core.consent_request import Role as ConsentRole
 from fhir_alliance.core.consent_rules import ConsentRecord
@@ -38,6 +38,7 @@ _WITHHELD: Final = {
     "consent": "a Consent forbids it, or cannot be evaluated",
     "stop": "the site's list or a rule that no Consent lifts forbids it",
 }
+_UNNAMED: Final = "Somebody is kept from this client's data, and it is not said who reads."
 _NOT_LOOKED_AT: Final = "The record was merged with another, whose Consents were not looked at."
 READERS: Final = {
     Role.SUPERVISOR: Reader(ConsentRole.SUPERVISING, "TREAT", DataLevel.SCORE),
@@ -110,10 +111,11 @@ def look(record: PersonRecord, wish: Wish, answer: ReportPass | Refused) -> Acce
     """
     purpose, decision = READERS[wish.audience.role].purpose, answer.decision
     is_shown = wish.audience.sees_people and decision.permitted
-    who = wish.audience.role.value if is_shown else ""
+    role = wish.audience.role.value if is_shown else ""
+    who = wish.audience.name or role if is_shown else ""
     action = AuditAction.READ if is_shown else AuditAction.QUERY
     ground = Ground(decision.permitted, decision.consents, decision.table, decision.reasons)
-    return Access(action, _subject(record), wish.now, KINDS, purpose, who, who, ground)
+    return Access(action, _subject(record), wish.now, KINDS, purpose, who, role, ground)
 
 
 def given(wish: Wish, measure: str, people: int, table: str) -> Access:
@@ -138,11 +140,12 @@ def _request(subject: str, wish: Wish, boundaries: Boundaries) -> Request:
     """Return what is asked of a person's consent.
 
     A supervisor is told of single people, by scores. Others are told counts; the suppression lets none of fewer than
-    eleven people leave, so that is how many an aggregate is of.
+    eleven people leave, so that is how many an aggregate is of. Where the site's list keeps out anybody, a
+    supervisor who is not named may be the one.
     """
     reader = READERS[wish.audience.role]
-    named = frozenset({wish.audience.name} if wish.audience.name else ())
-    recipient = Recipient(named, named, frozenset({reader.role}))
+    named = boundaries.names_of(wish.audience.name) if wish.audience.name else Identity(frozenset())
+    recipient = Recipient(named.references, named.references | named.organizations, frozenset({reader.role}))
     datum = Datum(
         frozenset({"QuestionnaireResponse", "Observation", "MeasureReport"}),
         wish.codes,
@@ -151,6 +154,8 @@ def _request(subject: str, wish: Wish, boundaries: Boundaries) -> Request:
         people=1 if reader.level is DataLevel.SCORE else SMALL + 1,
     )
     bars = boundaries.bars(recipient, subject, reader.purpose)
+    if wish.audience.sees_people and not wish.audience.name and boundaries.keeps_somebody_out(subject):
+        bars = (*bars, _UNNAMED)
     action = Action.DISCLOSE if wish.audience.role is Role.INSURER else Action.USE
     return Request(subject, action, recipient, reader.purpose, datum, bars)
 

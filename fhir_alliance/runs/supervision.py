@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from fhir_alliance.core.audit import Access
-from fhir_alliance.core.measures.audience import Audience, Role
+from fhir_alliance.core.measures.audience import Audience, Role, audience_of
 from fhir_alliance.core.measures.calendar import Days
 from fhir_alliance.core.measures.logic import members_of
 from fhir_alliance.core.measures.people import Person
@@ -42,6 +42,7 @@ class Office(NamedTuple):
     """Where a supervisor looks: the store, what is known of instruments, what the site decided, and when.
 
     tell: is told whose record was looked at, before anything of it is shown.
+    reader: who looks, as a reference, "" where that is not said.
     """
 
     store: Store
@@ -49,6 +50,7 @@ class Office(NamedTuple):
     policy: Policy
     now: datetime
     tell: Tell = untold
+    reader: str = ""
 
     def book(self) -> Rulebook:
         """Return by what charts are judged: the site's own settings."""
@@ -56,13 +58,18 @@ class Office(NamedTuple):
 
     def people(self, period: Days, family: Family) -> Iterator[tuple[Person, ReportPass | Refused]]:
         """Yield all people as of the period's end, and what lets a supervisor see them, or keeps them from one."""
-        wish, looks = Wish(Audience(Role.SUPERVISOR), frozenset(), family, self.now), list[Access]()
+        wish, looks = Wish(Audience(Role.SUPERVISOR, self.reader), frozenset(), family, self.now), list[Access]()
         for whole in self.store.people(KINDS):
             record = for_reader(whole, wish.audience)
             answer = let_in(record, wish, self.policy, self.store.base, kin_of(whole, self.store))
             looks.append(look(record, wish, answer))
             yield read_person(record, self.catalog.instruments, period, period.last, self.store.base), answer
         self.tell(looks)
+
+
+def reader_of(text: str) -> str:
+    """Return who looks, as a reference, "" where that is not said; raises StopRun FA712."""
+    return audience_of(f"{Role.SUPERVISOR}:{text}").name if text else ""
 
 
 class Evidence(NamedTuple):

@@ -154,6 +154,32 @@ def test_who_does_not_consent_is_left_out_and_counted(report: Report, clinic: Pa
     assert "left out, because consent does not allow it" in html
 
 
+def test_who_is_kept_from_a_client_is_shown_nothing_of_them(report: Report, clinic: Path, tmp_path: Path) -> None:
+    """A supervisor on the site's list of exclusions sees nothing of that client; nor does an unnamed one."""
+    (tmp_path / "roles.toml").write_text(
+        '[[person]]\nreferences = ["Practitioner/lea", "PractitionerRole/lea-here"]\n'
+        '[[exclude]]\nwho = "Practitioner/lea"\nclient = "Patient/client-05"\nreason = "dual-relationship"\n'
+    )
+    (tmp_path / "fhir-alliance.toml").write_text("[consent]\nroles = 'roles.toml'\n")
+    readers = {"": 1, "Practitioner/lea": 1, "PractitionerRole/lea-here": 1, "Practitioner/sue": 0}
+    told = "the site's list or a rule that no Consent lifts forbids it"
+    for number, (reader, left_out) in enumerate(readers.items()):
+        audience = f"supervisor:{reader}" if reader else "supervisor"
+        done = report("run", "outcome-by-mode", *Q1, "--as", audience, "--json", "--out", f"run-{number}")
+        assert json.loads(done.stdout)["withheld"].get(told, 0) == left_out, audience
+        named = ("--reader", reader) if reader else ()
+        report("caseload", "--on", "2026-04-20", *named, "--out", f"case-{number}")
+        page = (tmp_path / f"case-{number}" / "caseload.html").read_text()
+        row = page[page.index("client-05") :].partition("</tr>")[0] if "client-05" in page else "kept by consent"
+        assert ("kept by consent" in row) == bool(left_out), audience
+
+
+@pytest.mark.parametrize("reader", ["lea", "Patient/p1", "Practitioner/"])
+def test_a_reader_is_somebody_who_works_there(report: Report, reader: str) -> None:
+    """Who reads is named as a Practitioner or PractitionerRole; anything else is refused before anything is read."""
+    assert "FA712" in report("caseload", "--on", "2026-04-20", "--reader", reader, "--out", "out", status=10).stderr
+
+
 def test_a_denial_in_a_merged_record_leaves_the_person_out(report: Report, clinic: Path, tmp_path: Path) -> None:
     """Who denied operations in a record that was later merged is in no report of the record that stands."""
     words = ("run", "outcome-by-mode", *Q1, "--as", "supervisor", "--json", "--out")

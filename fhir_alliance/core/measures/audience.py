@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -17,8 +19,12 @@ class Role(StrEnum):
     INSURER = "insurer"
 
 
+_PERSON: Final = re.compile(r"(Practitioner|PractitionerRole)/[A-Za-z0-9\-.]{1,64}")
+_NAMED: Final = {Role.SUPERVISOR: (False, True), Role.QUALITY: (False,), Role.INSURER: (True,)}  # with a name or not
+
+
 class Audience(msgspec.Struct, frozen=True):
-    """A reader, with the name of the insurer where it is one."""
+    """A reader, with the name of the insurer, or the reference of the supervisor where it is known who reads."""
 
     role: Role
     name: str = ""
@@ -35,8 +41,10 @@ class Audience(msgspec.Struct, frozen=True):
 
 
 def audience_of(text: str) -> Audience:
-    """Return the audience named by supervisor, quality or insurer:NAME; raises StopRun FA712."""
+    """Return the audience named by supervisor, supervisor:REFERENCE, quality or insurer:NAME; raises StopRun FA712."""
     role, _, name = text.partition(":")
-    if role not in {r.value for r in Role} or bool(name) != (role == Role.INSURER):
-        raise StopRun("FA712", f"{text!r} is no audience.", "Write supervisor, quality or insurer:NAME.")
+    is_one = _PERSON.fullmatch(name) is not None if name and role == Role.SUPERVISOR else True
+    if role not in {r.value for r in Role} or not is_one or bool(name) not in _NAMED[Role(role)]:
+        known = "Write supervisor, supervisor:Practitioner/ID, quality or insurer:NAME."
+        raise StopRun("FA712", f"{text!r} is no audience.", known)
     return Audience(Role(role), name)
