@@ -51,7 +51,8 @@ def test_what_changes_nothing_writes_nothing(tmp_path: Path) -> None:
     before = (tmp_path / FILE).stat()
     outbox.keep({"a": line("a")})
     outbox.remove({"b"})
-    assert (tmp_path / FILE).stat() == before
+    after = (tmp_path / FILE).stat()  # without the time of reading, which a machine may keep
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]\n", b'{"no": "key"}\n', b"\xff\n"])
