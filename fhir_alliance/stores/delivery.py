@@ -148,12 +148,16 @@ class Delivery:
         self.send(batch)
 
     def _count_all_or_nothing(self, batch: Sequence[Change], reply: Reply) -> None:
-        """Count what a transaction's answer confirms; what it does not stays unknown."""
+        """Count what a transaction's answer confirms; what it does not stays unknown.
+
+        A server that refuses an entry and does the others (Medplum's router) keeps nothing together: it is sent none
+        for a while, and each entry has an outcome of its own.
+        """
         said = said_of(batch, _answered(reply)) or [(0, "", None)] * len(batch)
-        self._count(
-            (change, _outcome(change, *entry) if 200 <= entry[0] < 300 else UNKNOWN)
-            for change, entry in zip(batch, said, strict=True)
-        )
+        if any(400 <= status < 500 for status, _, _ in said):
+            self._refused = self._journal.refuse(Rung.TRANSACTION.value, datetime.now(UTC))
+            self.written.lower.add("a transaction was done in part: the server does not keep together what is sent so")
+        self._count((change, _outcome(change, *entry)) for change, entry in zip(batch, said, strict=True))
 
     def _send_batches(self, batch: Sequence[Change]) -> None:
         """Send batches in waves: an entry refers to nothing in its own batch. Each entry has an outcome of its own."""

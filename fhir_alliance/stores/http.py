@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any, Final, Protocol
 
 import orjson
+from msgspec import structs
 
 from fhir_alliance.errors import AccessDenied, RetryLater, StopRun, Unreachable
 from fhir_alliance.fhir.outcome import Meaning, issues_of, meaning_of
@@ -52,6 +53,7 @@ class Reply:
         self.is_second = False  # an earlier attempt may have been done, and its answer lost
         self.body = body
         self.headers = headers
+        self.ask: Ask | None = None  # of a search: what was asked
 
     @property
     def ok(self) -> bool:
@@ -109,7 +111,7 @@ class Http:
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Reply:
         """Return the answer to a read; tried again while the server asks for patience."""
-        return self._followed(Ask("GET", self.url(path), params=params))
+        return self._searched(Ask("GET", self.url(path), params=params))
 
     def peek(self, path: str) -> Reply:
         """Return the answer to a read that says nothing of who we are, whatever its status."""
@@ -160,7 +162,18 @@ class Http:
 
     def search(self, kind: str, params: Mapping[str, str]) -> Reply:
         """Return the first page of a search sent as a form, so that patient ids stay out of server logs."""
-        return self._admitted(*self._patiently(Ask("POST", self.url(f"{kind}/_search"), form=params)))
+        return self._searched(Ask("POST", self.url(f"{kind}/_search"), form=params))
+
+    def further(self, ask: Ask, offset: int) -> Reply:
+        """Return the rest of what a search finds, for servers that name no next page (Medplum's router)."""
+        more = {"_offset": str(offset)}
+        form, params = ({**said, **more} if said is not None else None for said in (ask.form, ask.params))
+        return self._searched(structs.replace(ask, form=form, params=params))
+
+    def _searched(self, ask: Ask) -> Reply:
+        reply = self._followed(ask) if ask.method == "GET" else self._admitted(*self._patiently(ask))
+        reply.ask = ask
+        return reply
 
     def url(self, path: str) -> str:
         """Return the address of a path, or of a link that the server gave; refuses any other origin."""

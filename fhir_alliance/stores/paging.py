@@ -13,9 +13,10 @@ import orjson
 from fhir_alliance.errors import RetryLater, Unreachable
 from fhir_alliance.fhir.outcome import Meaning
 from fhir_alliance.stores.deep import resources_in, without_entries
+from fhir_alliance.stores.exchange import Ask
 from fhir_alliance.stores.http import Http, Reply
 
-Follow: TypeAlias = Callable[[str], Callable[[], Reply]]
+Follow: TypeAlias = Callable[[Callable[[], Reply]], Callable[[], Reply]]
 MAX_PAGES: Final = 100_000
 _NOT_SO: Final = (Meaning.RECORD, Meaning.UNSUPPORTED, Meaning.GONE)  # Epic: 59108, a parameter is missing
 RESTARTS: Final = 5  # of one search in a run; a run that ends after them goes on from its bookmark
@@ -40,6 +41,7 @@ class Bundle(msgspec.Struct):
 
     entry: list[Entry] = []
     link: list[Link] = []
+    total: Any = None  # servers put anything there; it is looked at only where a page may not be the last
 
 
 class Expired(RetryLater):
@@ -56,32 +58,35 @@ def pages(http: Http, ask: Callable[[], Reply]) -> Iterator[Bundle]:
     ask: sends the search, each time it begins; pages then come twice, and whoever reads them passes over what it had.
     Raises Expired FA454 after five new beginnings, and what `_pages` raises.
     """
-    return _begun_anew(ask, lambda url: partial(http.get, url))
+    return _begun_anew(http, ask, lambda request: request)
 
 
 def pages_ahead(http: Http, ask: Callable[[], Reply]) -> Iterator[Bundle]:
     """Yield pages as `pages` does; each is asked for on a connection of its own while the one before is worked on."""
     with ThreadPoolExecutor(1) as reader:
-        yield from _begun_anew(ask, lambda url: reader.submit(http.get, url).result)
+        yield from _begun_anew(http, ask, lambda request: reader.submit(request).result)
 
 
-def _begun_anew(ask: Callable[[], Reply], follow: Follow) -> Iterator[Bundle]:
+def _begun_anew(http: Http, ask: Callable[[], Reply], follow: Follow) -> Iterator[Bundle]:
     for left in range(RESTARTS, -1, -1):
         try:
-            yield from _pages(ask(), follow)
+            yield from _pages(http, ask(), follow)
             return
         except Expired:
             if not left:
                 raise
 
 
-def _pages(reply: Reply, follow: Follow) -> Iterator[Bundle]:
+def _pages(http: Http, reply: Reply, follow: Follow) -> Iterator[Bundle]:
     """Yield the pages of a search, following `next` on this server only, and never in a circle.
 
-    follow: is told the next page's address before this one is yielded; what it returns then gives it.
+    A server that fills a page, says that it has found more, and names no next page is asked for the rest by `_offset`.
+    follow: is given the request for the next page before this one is yielded; what it returns then gives it.
     Raises Expired FA454, Unreachable FA407 and FA409, RetryLater FA410 and FA411.
     """
     seen: set[str] = set()
+    given = 0
+    before: list[bytes] = []
     for _ in range(MAX_PAGES):
         if not reply.ok and seen and reply.meaning is Meaning.GONE:  # HAPI: 410; Epic: 4113
             raise Expired("FA454", "the server keeps forgetting the pages of a search.", "Run again later.")
@@ -90,16 +95,32 @@ def _pages(reply: Reply, follow: Follow) -> Iterator[Bundle]:
             raise kind("FA409", f"a search failed ({reply.problem()}).", "Check what the server supports.")
         bundle = _bundle(reply)
         following = next((link.url for link in bundle.link if link.relation == "next"), "")
+        page = matches(bundle)
+        if page and page == before:  # a server that knows no offset gives the same page again
+            raise RetryLater("FA410", "the server's pages lead in a circle.", "Ask the vendor how to page.")
+        given, before = given + len(page), []
+        request = partial(http.get, following)
+        if not following and (ask := _cut_short(bundle, reply, given)) is not None:
+            following, before = f"_offset={given}", page
+            request = partial(http.further, ask, given)
         if not following or following in seen:
             yield bundle
             if not following:
                 return
             raise RetryLater("FA410", "the server's pages lead in a circle.", "Run again later.")
         seen.add(following)
-        answer = follow(following)
+        answer = follow(request)
         yield bundle
         reply = answer()
     raise RetryLater("FA411", f"more than {MAX_PAGES} pages.", "Run again: it goes on from the bookmark.")
+
+
+def _cut_short(bundle: Bundle, reply: Reply, given: int) -> Ask | None:
+    """Return the search of which a server has found more than it gives, by its own account, on a page that is full."""
+    ask = reply.ask
+    count = (ask.form or ask.params or {}).get("_count", "") if ask is not None else ""
+    is_full = count.isdecimal() and 0 < int(count) <= len(matches(bundle))
+    return ask if is_full and isinstance(bundle.total, int) and bundle.total > given else None
 
 
 def matches(bundle: Bundle) -> list[bytes]:

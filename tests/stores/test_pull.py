@@ -363,3 +363,32 @@ def test_a_questionnaire_is_fetched_when_a_response_names_it(serve: Serve, journ
     # PHQ-9's items are none of the form's that is there; where it is not, their LOINC codes tell what was answered
     assert [parked.code for parked in summary.parked] == (["FA209"] * 2 if is_there else [])
     assert sum("url=" in query for query in asked) == 1
+
+
+def test_a_server_that_names_no_next_page(serve: Serve, ehr: Any) -> None:
+    """Where a full page is not all by the server's own account, the rest is asked for by offset: none is missed."""
+    ehr.resources = [form(f"r{n:04}", "2026-01-05T10:00:00Z") for n in range(1201)]
+
+    def without_next(request: Any) -> tuple[int, Any, dict[str, str]]:
+        status, bundle, headers = ehr(request)
+        return status, {**bundle, "link": [], "total": len(ehr.resources)}, headers
+
+    store = ServerStore(serve(without_next).base)
+    pages = [[record.source for record in page.records] for page in store.responses("", ())]
+    store.close()
+    assert [len(page) for page in pages] == [500, 500, 201]
+    assert [source for page in pages for source in page] == [f"QuestionnaireResponse/r{n:04}" for n in range(1201)]
+
+
+def test_a_server_that_gives_no_more(serve: Serve, ehr: Any) -> None:
+    """Where it names no next page, knows no offset and says that there is more, the run ends: a part is not all."""
+    ehr.resources = [form(f"r{n:04}", "2026-01-05T10:00:00Z") for n in range(501)]
+
+    def first_page(request: Any) -> tuple[int, Any, dict[str, str]]:
+        status, bundle, headers = ehr(request._replace(path=request.path.partition("&_offset")[0]))
+        return status, {**bundle, "link": [], "total": 501}, headers
+
+    store = ServerStore(serve(first_page).base)
+    with pytest.raises(RetryLater, match="FA410"):
+        list(store.responses("", ()))
+    store.close()

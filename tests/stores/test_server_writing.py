@@ -190,6 +190,19 @@ def test_a_reply_that_does_not_say(ehr: Ehr, store: ServerStore, journal: Journa
     assert written.created["Observation"] + len(written.unknown) == 2
 
 
+def test_a_transaction_that_is_done_in_part(ehr: Ehr, store: ServerStore, journal: Journal) -> None:
+    """What refuses one entry of a transaction and does the others is sent none again, and its form waits alone."""
+    done = {"response": {"status": "201 Created", "location": "Observation/srv-1/_history/1"}}
+    ehr.on_transaction = lambda *_: (200, {"entry": [done, {"response": {"status": "404"}}]}, {})
+    written = put(store, journal, write(key(1), "one"), write(key(2), "two"))
+    assert written.created == {"Observation": 1}
+    assert [refusal.group for refusal in written.refused] == ["two"]
+    assert (written.unknown, journal.unsettled()) == ([], [])
+    assert any("in part" in way for way in written.lower)
+    put(store, journal, write(key(3)))
+    assert [bundle["type"] for bundle in ehr.transactions] == ["transaction", "batch"]
+
+
 def test_an_update_that_failed_is_not_counted_as_done(ehr: Ehr, store: ServerStore, journal: Journal) -> None:
     """A server that answers entry by entry is believed entry by entry."""
     ehr.on_transaction = lambda *_: (200, {"entry": [{"response": {"status": "412 Precondition Failed"}}]}, {})
