@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fhir_alliance.core import suppression
 from fhir_alliance.core.suppression import LEAST_SPAN, SMALL, Cell, Standing, Total, suppressed
 from fhir_alliance.errors import StopRun
 
@@ -141,6 +142,25 @@ def test_no_small_count_of_a_table_follows(counts: list[int]) -> None:
     assert small <= hidden
     reach = spans(cells, totals, hidden)
     assert all(reach[name] >= LEAST_SPAN for name in small)
+
+
+@given(st.lists(COUNTS, min_size=4, max_size=4), st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_no_fewer_cells_would_do(counts: list[int], crossed: bool) -> None:
+    """Also where a sum runs across rows and columns, no smaller set of cells protects what this one does."""
+    names = ("aa", "ab", "ba", "bb")
+    square = dict(zip(names, counts, strict=True))
+    totals = [Total("a-", ("aa", "ab")), Total("b-", ("ba", "bb")), Total("-a", ("aa", "ba")), Total("--", names)]
+    totals += [Total("x", ("aa", "bb"))] if crossed else []
+    cells = [Cell(name, count) for name, count in square.items()]
+    cells += [Cell(total.total, sum(square[part] for part in total.parts)) for total in totals]
+    table = suppression._Table(cells, totals)
+    hidden = {table.at[name] for name in suppressed(cells, totals)}
+    assert not suppression._exposed(table, hidden)
+    others = [at for at, cell in enumerate(cells) if cell.count > SMALL]
+    for fewer in combinations(others, max(len(hidden - set(table.small)) - 1, 0)) if hidden else ():
+        chosen = {*table.small, *fewer}
+        assert len(chosen) == len(hidden) or suppression._exposed(table, chosen)
 
 
 def spans(cells: Sequence[Cell], totals: Sequence[Total], hidden: Iterable[str]) -> dict[str, int]:
