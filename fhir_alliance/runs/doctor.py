@@ -102,6 +102,8 @@ def _judged(place: str, checks: list[Check], found: Probed, config: Config) -> C
     if not found.finds_changes and pull.how is not Pull.ROSTER:
         what = "the server lets nobody search for changed forms without naming a client."
         checks.append(Check("pull", Standing.FAULT, what, PULL_HINT, Exit.REFUSED))
+    if {"create", "update"} <= set(profile.of("Subscription").interactions):
+        checks.append(Check("notices", Standing.OK, "the server takes Subscriptions: listen can wait for forms."))
     return CheckUp(place, checks, profile, routes, to_allow, pull)
 
 

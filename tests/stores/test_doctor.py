@@ -244,3 +244,29 @@ def test_the_ways_that_a_site_allows(
     assert ways["scores"].route == "hl7v2 files in the drop folder"
     assert ways["reviews"].route == "worklist in the drop folder"
     assert "nothing better" in ways["scores"].reason
+
+
+@pytest.mark.parametrize("can", [("create", "update"), ("read",), ()])
+def test_where_notices_can_be_had_that_is_said(
+    look: Callable[..., CheckUp], statement: Callable[..., dict[str, Any]], can: tuple[str, ...]
+) -> None:
+    """A server that takes Subscriptions is one for `listen`; of one that does not, which is usual, nothing is said."""
+    said = statement("transaction", **PLATFORM)
+    if can:
+        said["rest"][0]["resource"].append({"type": "Subscription", "interaction": [{"code": code} for code in can]})
+    assert [check.standing for check in look(said).checks if check.name == "notices"] == ["ok"] * ("create" in can)
+
+
+@pytest.mark.parametrize("roster", ["", "roster"])
+def test_where_a_client_has_to_be_named_a_roster_is_asked_for(
+    look: Callable[..., CheckUp], statement: Callable[..., dict[str, Any]], roster: str
+) -> None:
+    """A server that refuses what it states of searches for forms is one for a roster; without one, sync stops there."""
+    refused = (400, {"resourceType": "OperationOutcome", "issue": [{"code": "required"}]}, {})
+    said = {"QuestionnaireResponse?_lastUpdated": refused, "QuestionnaireResponse?authored": refused}
+    found = look(statement("transaction", **PLATFORM), said, store={"roster": roster})
+    assert faults(found) == ([] if roster else ["pull"])
+    assert found.exit == (Exit.DONE if roster else Exit.REFUSED)
+    assert found.pull is not None
+    assert (found.pull.how == "roster") == bool(roster)
+    assert {"_lastUpdated", "authored"}.isdisjoint(found.profile.of("QuestionnaireResponse").search)  # type: ignore[union-attr]
