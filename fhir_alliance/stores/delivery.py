@@ -7,7 +7,8 @@ a lower way in silence, and in no way twice. Further rungs of an output (documen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -27,10 +28,11 @@ from fhir_alliance.stores.bundles import (
     waves_of,
 )  # fmt: skip
 from fhir_alliance.stores.capability import PUTS, Once, Rung, ServerProfile
+from fhir_alliance.stores.conflicts import CHANGED, OURS, TIMES, decided_anew
 from fhir_alliance.stores.http import Http, Reply, json_of
 from fhir_alliance.stores.journal import Intent, Journal
 from fhir_alliance.stores.lanes import in_lanes, lanes_of
-from fhir_alliance.stores.singles import FIXED, UNKNOWN, Became, Outcome, Singles, why_not
+from fhir_alliance.stores.singles import FIXED, NOT_AS_IT_IS, UNKNOWN, Became, Outcome, Singles, why_not
 from fhir_alliance.stores.store import NOT_TAKEN, Refusal, Written
 
 LOWER: Final = {
@@ -46,6 +48,7 @@ class Delivery:
         self._http, self._profile, self._known, self._journal = http, profile, known, journal
         self._singles = Singles(http, profile, known, journal)
         self._refused = journal.refusals(datetime.now(UTC))
+        self._decided: Counter[str] = Counter()  # how often a group was decided anew
         self.written = Written()
 
     def send_all(self, changes: Sequence[Change]) -> None:
@@ -137,9 +140,57 @@ class Delivery:
         elif reply.meaning is Meaning.TOO_LARGE:
             self.written.lower.add("a form's results sent one at a time: too large for the server together")
             self._send_singles(batch)
-        else:
+        elif (anew := self._anew(batch, reply)) is not None:
+            self._journal.settle(change.write.value for change in batch)
+            self._transact(anew)
+        elif not self._sent_otherwise(batch, reply):
             self._refuse(batch[0], why_not(reply.meaning, reply.problem()))
             self._journal.settle(change.write.value for change in batch)
+
+    def _anew(self, group: Sequence[Change], reply: Reply) -> list[Change] | None:
+        """Return a group decided on what stands there now; None where that is no help, or people's to decide."""
+        updates = [change for change in group if change.kind is ChangeKind.UPDATE]
+        if reply.meaning is not Meaning.CONFLICT or not updates or self._decided[_group(group[0])] >= TIMES:
+            return None
+        self._decided[_group(group[0])] += 1
+        stored = {c.write.value: self._singles.read(c.write.type, c.stored_id) for c in updates}
+        moved = [c for c in updates if _version(stored[c.write.value]) not in ("", c.stored_version)]
+        if not moved or any(change.write.type not in OURS for change in moved):
+            return None
+        names = {change.write.value for change in moved}
+        anew = {name: decided_anew(c, stored[name] or {}) for c in moved for name in [c.write.value]}
+        self.written.unchanged.update(c.write.type for c in moved if anew[c.write.value] is None)
+        kept = [anew[c.write.value] if c.write.value in names else c for c in group]
+        return [change for change in kept if change is not None]
+
+    def _sent_otherwise(self, group: Sequence[Change], reply: Reply) -> bool:
+        """Return whether a group that is not taken as it is was taken when nothing in it was put under an id of ours.
+
+        Then ids of ours were the trouble, which is remembered; else it is what the group says.
+        """
+        puts = {f"{once}:{c.write.type}" for c in group if (once := self._put_by(c)) is not None}
+        before = self._refused
+        if reply.meaning is not Meaning.RECORD or not puts:
+            return False
+        self._refused = before | puts
+        if self.rung_of(group) is Rung.TRANSACTION:
+            try:
+                again = self._transaction(group)()
+            except RetryLater:
+                self._refused = before
+                self._leave_unknown(group)
+                return True
+            if again.ok:
+                for what in sorted(puts):
+                    self._refused = self._journal.refuse(what, datetime.now(UTC))
+                self._count_all_or_nothing(group, again)
+                return True
+        self._refused = before
+        return False
+
+    def _put_by(self, change: Change) -> Once | None:
+        once = self._once(change.write) if change.kind is ChangeKind.CREATE else None
+        return once if once in PUTS else None
 
     def _step_down(self, rung: Rung, batch: Sequence[Change]) -> None:
         """Remember that the server refuses a rung, and send the changes on a lower one."""
@@ -179,7 +230,13 @@ class Delivery:
                 return
             said = said_of(ready, _answered(reply)) if reply.ok else [(reply.status, "", None)] * len(ready)
             told = zip(ready, said or [(0, "", None)] * len(ready), strict=True)
-            broken |= self._count((change, _outcome(change, *entry)) for change, entry in told)
+            broken |= self._count((change, self._second(change, _outcome(change, *entry))) for change, entry in told)
+
+    def _second(self, change: Change, outcome: Outcome) -> Outcome:
+        """Return what became of an entry, by itself where it was refused for what can be decided or sent otherwise."""
+        is_moved = outcome.code == CHANGED and change.kind is ChangeKind.UPDATE and change.write.type in OURS
+        is_doubted = outcome.code == NOT_AS_IT_IS and self._put_by(change) is not None
+        return self._singles.send(change) if is_moved or is_doubted else outcome
 
     def _send_singles(self, batch: Sequence[Change]) -> None:
         broken: set[str] = set()
@@ -263,6 +320,11 @@ def _outcome(change: Change, status: int, name: str, outcome: Any) -> Outcome:
     if meaning is Meaning.UNSUPPORTED:
         return Outcome(Became.UNSUPPORTED, "", NOT_TAKEN, f"the server takes no {change.write.type} from us")
     return Outcome(Became.REFUSED, "", *why_not(meaning, said.problem()))
+
+
+def _version(stored: Mapping[str, Any] | None) -> str:
+    meta = stored.get("meta") if stored is not None else None
+    return str(meta.get("versionId", "")) if isinstance(meta, dict) else ""
 
 
 def _group(change: Change) -> str:

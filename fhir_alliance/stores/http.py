@@ -16,7 +16,7 @@ from fhir_alliance.errors import AccessDenied, RetryLater, StopRun, Unreachable
 from fhir_alliance.fhir.outcome import Meaning, issues_of, meaning_of
 from fhir_alliance.stores.exchange import Answer, Ask, Broken, Exchange, Fate, Limits, Sink, Way
 from fhir_alliance.stores.origin import NOWHERE, joined, origin_of
-from fhir_alliance.stores.patience import LONGEST_WAIT_S, Pace, back_off, to_the_next_minute, wait_asked
+from fhir_alliance.stores.patience import Pace, back_off, to_the_next_minute, wait_asked
 
 ATTEMPTS: Final = 4
 REDIRECTS: Final = 3
@@ -282,7 +282,7 @@ class _Effort:
         now = datetime.now(UTC)
         asked = wait_asked(answer.headers, now)
         if asked is not None:
-            wait = min(asked, LONGEST_WAIT_S)
+            wait = asked
         elif is_throttle and "Retry-After" not in answer.headers:
             wait = to_the_next_minute(now)
         else:

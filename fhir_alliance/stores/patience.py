@@ -16,7 +16,7 @@ import msgspec
 
 from fhir_alliance.errors import RetryLater
 
-LONGEST_WAIT_S: Final = 30.0  # a server that wants more is left alone until the next run
+LONGEST_WAIT_S: Final = 30.0  # of our own; as long as a server asks, but for what a request may take in all (75)
 WHOLE_MINUTE_S: Final = 60.0
 # draft-ietf-httpapi-ratelimit-headers: RateLimit: "default";r=0;t=12, and before its version 8: limit=1, reset=12
 _RESET = re.compile(r"(?:^|[;,\s])(?:t|reset)\s*=\s*(\d{1,9})")
@@ -27,7 +27,7 @@ def wait_asked(headers: Mapping[str, str], now: datetime) -> float | None:
     """Return the seconds that a server asks us to wait, or None where it says nothing that makes sense.
 
     Retry-After as seconds, decimals or an HTTP date (RFC 9110, 10.2.3); x-ms-retry-after-ms, which Azure sends with it
-    and means more exactly; RateLimit and RateLimit-Reset. now: aware. The result may be long; see `bounded`.
+    and means more exactly; RateLimit and RateLimit-Reset. now: aware. It may be long: who waits bounds it.
     """
     exact = headers.get("x-ms-retry-after-ms", "")
     if _SECONDS.fullmatch(exact):

@@ -20,6 +20,7 @@ from fhir_alliance.fhir.difference import CANONICAL, Change, ChangeKind, Known, 
 from fhir_alliance.fhir.outcome import Meaning
 from fhir_alliance.stores.bundles import criteria, identified, place_of
 from fhir_alliance.stores.capability import PUTS, Once, ServerProfile
+from fhir_alliance.stores.conflicts import CHANGED, OURS, TIMES, decided_anew
 from fhir_alliance.stores.exchange import Fate
 from fhir_alliance.stores.http import Http, OutcomeUnknown, Reply, json_of
 from fhir_alliance.stores.journal import Intent, Journal
@@ -54,6 +55,7 @@ class Outcome(NamedTuple):
 
 UNKNOWN: Final = Outcome(Became.UNKNOWN)
 _SENT: Final = "sent"  # in place of a digest: the answer is not there yet
+NOT_AS_IT_IS: Final = "FA413"
 FIXED: Final = ("FA418", "an earlier form of it stands there, and the server takes no update.")
 TWICE: Final = ("FA417", "it stands on the server more than once; nothing was deleted. A person has to choose.")
 
@@ -72,14 +74,24 @@ class Singles:
             self._intend(change)
             return self._update(change, change.stored_id, change.stored_version)
         write = change.write
+        doubted: list[tuple[Once, Outcome]] = []  # ways whose refusal may be for the sake of the way, or of the content
         while True:
+            passed = {f"{way}:{write.type}" for way, _ in doubted}
             once = self._profile.once(
-                write.type, write.mode, is_canonical=write.system == CANONICAL, refused=self._refused
+                write.type, write.mode, is_canonical=write.system == CANONICAL, refused=self._refused | passed
             )
             if once is None:
-                return Outcome(Became.UNSUPPORTED, code=NOT_TAKEN, reason=f"the server takes no {write.type} from us")
+                none = Outcome(Became.UNSUPPORTED, code=NOT_TAKEN, reason=f"the server takes no {write.type} from us")
+                return doubted[0][1] if doubted else none
             outcome = self._ways[once](self, change)
+            if outcome.code == NOT_AS_IT_IS and once in PUTS:
+                self._journal.settle([write.value])
+                doubted.append((once, outcome))
+                continue
             if outcome.became is not Became.UNSUPPORTED:
+                if outcome.became in (Became.CREATED, Became.STANDS):  # so it was the ways before that were refused
+                    for way, _ in doubted:
+                        self._refused = self._journal.refuse(f"{way}:{write.type}", datetime.now(UTC))
                 return outcome
             self._journal.settle([write.value])  # it was refused, so the next way need not fear it
             what = once if once in PUTS else "create"
@@ -94,6 +106,29 @@ class Singles:
         return identified(resource, change.write, once)
 
     def _update(self, change: Change, stored_id: str, version: str) -> Outcome:
+        """Send an update of what stands there; where somebody changed it, of what stands there now, at most thrice."""
+        outcome = self._update_once(change, stored_id, version)
+        for _ in range(TIMES):
+            if outcome.code != CHANGED or change.write.type not in OURS:
+                return outcome
+            stored = self.read(change.write.type, stored_id)
+            anew = decided_anew(change, stored) if stored is not None else change
+            if stored is None or anew is None:
+                return outcome if stored is None else Outcome(Became.STANDS, stored_id)
+            change = anew
+            outcome = self._update_once(change, stored_id, anew.stored_version)
+        return outcome
+
+    def read(self, kind: str, stored_id: str) -> Mapping[str, Any] | None:
+        """Return a resource as it stands now, or None where the server does not give it."""
+        try:
+            reply = self._http.get(f"{kind}/{stored_id}")
+            stored = json_of(reply) if reply.ok else None
+        except (RetryLater, Unreachable):
+            return None
+        return stored if isinstance(stored, dict) else None
+
+    def _update_once(self, change: Change, stored_id: str, version: str) -> Outcome:
         """Send an update of what stands there, guarded by the version that was read."""
         resource = {**orjson.loads(self._known.resolve(change.write.body)), "id": stored_id}
         guard = {"If-Match": f'W/"{version}"'} if version else {}
@@ -355,12 +390,12 @@ def _refusal(reply: Reply) -> Outcome:
 def why_not(meaning: Meaning, problem: str) -> tuple[str, str]:
     """Return code and reason of a refusal. problem: status and issue codes."""
     if meaning is Meaning.CONFLICT:
-        return "FA412", f"somebody changed it in the meantime ({problem}). It is tried again in the next run."
+        return CHANGED, f"somebody changed it in the meantime ({problem}). It is tried again in the next run."
     if meaning is Meaning.RESTRICTED:
         return "FA435", f"this client's record is closed to us ({problem}). The site has to open it."
     if meaning is Meaning.SITE:
         return "FA433", f"the site has to set something up first ({problem}); see doctor."
-    return "FA413", f"the server does not take what is derived from it ({problem})."
+    return NOT_AS_IT_IS, f"the server does not take what is derived from it ({problem})."
 
 
 def _unsupported(reply: Reply | None = None) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -41,6 +42,8 @@ class Abilities:
 
     unread: types that it does not let us search (404).
     fixed: types of which nothing that stands is changed (405).
+    versions: whether it counts versions and heeds If-Match.  no_ids: its status for an id of ours, if it takes none.
+    bad: types of which it takes no content (422).
     lag: searches for which a new resource is not found yet.  refused: types that it takes no writes of (405).
     required: by type, what a search has to name (`a+b`), one of these; else it is refused as by Epic (59108).
     refuses: parameters that it takes in no search.  more: further types that it knows.
@@ -59,6 +62,9 @@ class Abilities:
     lag: int = 0
     fixed: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    versions: bool = False
+    no_ids: int = 405
+    bad: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
     required: dict[str, tuple[str, ...]] = field(default_factory=dict)
     refuses: tuple[str, ...] = ()
@@ -76,6 +82,7 @@ class FaultServer:
     writes: list[tuple[str, str]] = field(default_factory=list)
     base: str = ""
     on_write: Callable[[str], None] = lambda kind: None
+    meddling: Counter[str] = field(default_factory=Counter)  # by type, how often somebody changes it before an update
 
     def __post_init__(self) -> None:
         self._held: dict[tuple[str, str], dict[str, Any]] = {}
@@ -163,8 +170,13 @@ class FaultServer:
         if not place:
             if body["type"] not in self.can.system:
                 return 405, {}, {}
-            return 200, self._bundle(body), {}
+            refused = (
+                [self._refusal(*_asked(entry)) for entry in body["entry"]] if body["type"] == "transaction" else []
+            )
+            return (max(refused), {}, {}) if any(refused) else (200, self._bundle(body), {})
         kind, _, name = place.partition("/")
+        if refused := self._refusal(method, kind, name, headers.get("If-Match", "")):
+            return refused, {}, {}
         status, name = self._one(method, kind, name, query, unquote(headers.get("If-None-Exist", "")), body)
         location = {"Location": f"{self.base}/{kind}/{name}/_history/1"} if name else {}
         return status, {}, location
@@ -177,7 +189,9 @@ class FaultServer:
             url = urlsplit(request["url"])
             kind, _, name = url.path.partition("/")
             once = unquote(request.get("ifNoneExist", ""))
-            status, name = self._one(request["method"], kind, name, unquote(url.query), once, entry["resource"])
+            status = self._refusal(*_asked(entry)) if bundle["type"] == "batch" else 0
+            if not status:
+                status, name = self._one(request["method"], kind, name, unquote(url.query), once, entry["resource"])
             names[entry["fullUrl"]] = f"{kind}/{name}"
             responses.append({"response": {"status": f"{status} x", "location": f"{kind}/{name}/_history/1"}})
         if bundle["type"] == "transaction":
@@ -186,6 +200,20 @@ class FaultServer:
                 text = text.replace(temporary, given)
             self._held = {(r["resourceType"], r["id"]): r for r in json.loads(text)}
         return {"resourceType": "Bundle", "type": f"{bundle['type']}-response", "entry": responses}
+
+    def _refusal(self, method: str, kind: str, name: str, match: str) -> int:
+        """Return the status with which a write is refused before anything is done, or 0."""
+        if kind in self.can.bad:
+            return 422
+        stands = method == "PUT" and (kind, name) in self._held
+        if method == "PUT" and name and not stands and not self.can.update_create and self.can.no_ids != 405:
+            return self.can.no_ids
+        if not (stands and match and self.can.versions):
+            return 0
+        if self.meddling[kind] > 0:
+            self.meddling[kind] -= 1
+            self._keep(kind, name, self._held[kind, name])
+        return 0 if match == f'W/"{self._held[kind, name]["meta"]["versionId"]}"' else 412
 
     def _one(self, method: str, kind: str, name: str, query: str, once: str, body: dict[str, Any]) -> tuple[int, str]:
         if kind in self.can.refused:
@@ -234,6 +262,9 @@ class FaultServer:
         kept = {key: value for key, value in body.items() if key not in self.can.dropped}
         if body.get("resourceType") == "Subscription" and body["status"] == "requested":
             kept["status"] = "active"
+        if self.can.versions:
+            before = self._held.get((kind, name), {}).get("meta", {}).get("versionId", "0")
+            kept["meta"] = {**kept.get("meta", {}), "versionId": str(int(before) + 1)}
         self._held[kind, name] = kept | {"id": name}
         return name
 
@@ -252,6 +283,13 @@ class FaultServer:
             "resource": [{"type": kind, **held} for kind in (*TYPES, *can.more)],
         }
         return {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [rest]}
+
+
+def _asked(entry: dict[str, Any]) -> tuple[str, str, str, str]:
+    """Return method, type, id and If-Match of a Bundle's entry; no id where it asks by a condition."""
+    request = entry["request"]
+    kind, _, name = urlsplit(request["url"]).path.partition("/")
+    return request["method"], kind, name, request.get("ifMatch", "")
 
 
 def named(resource: dict[str, Any]) -> list[dict[str, Any]]:
