@@ -23,8 +23,8 @@ from fhir_alliance.stores.receipts import Receipt
 from fhir_alliance.stores.store import Store
 from fhir_alliance.views.score_table import score_csv
 
-_UNKNOWN_CLIENT: Final = ("FA441", "the client has no identifier of the system in [delivery] patient_identifier.")
-_LABELLED: Final = ("FA442", "its security labels cannot travel in a file; deliver it as an Observation or a document.")
+_UNKNOWN_CLIENT: Final = ("FA437", "the client has no identifier of the system in [delivery] patient_identifier.")
+_LABELLED: Final = ("FA438", "its security labels cannot travel in a file; deliver it as an Observation or a document.")
 # What the client keeps from somebody, and what only some may see: a file would lose the label that says so.
 _HELD_BACK: Final = OUTSIDE.never | {NOT_TO_THERAPIST, NOT_TO_SUPERVISOR}
 _USED: Final = "files"  # in the journal

@@ -55,7 +55,7 @@ def rescore(
         beside = partial(provenances, cleared=plan.cleared, desk=desk, now=now)
         sent = turn.put(plan.writes, reason, beside)
         tell(written(sent, plan.cleared, policy.consent.version, now))
-        turn.settle(Portion([], ""), (), ())
+        turn.settle(Portion([], ""), (), (), {})
         watch(summary.read)
     if not dry_run:
         store.finish()

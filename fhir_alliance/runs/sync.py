@@ -48,7 +48,7 @@ _NO_ROUND: Final = "Clients who sent nothing were not looked at: what was left a
 class Reading(NamedTuple):
     """A page, sorted: forms to score, forms withdrawn, who a clinician should look at, and consent forms.
 
-    read: the references and places of all its records.
+    read: the references and places of all its records.  places: by key, of those that have no id.
     """
 
     forms: list[Response]
@@ -57,6 +57,7 @@ class Reading(NamedTuple):
     parked: list[Parked]
     read: list[str]
     intakes: list[Intake]
+    places: dict[str, str]
 
 
 def sync(
@@ -110,7 +111,7 @@ def sync(
             sent = ladder.put(turn, record, [*plan.writes, *voided, *ended], beside)
             sent += ladder.void(turn, reading.withdrawals, desk.instruments.values())
             tell(written(sent, plan.cleared, policy.consent.version, now))
-            turn.settle(portion, [*reading.parked, *consents.parked], reading.read)
+            turn.settle(portion, [*reading.parked, *consents.parked], reading.read, reading.places)
             watch(summary.read)
             LOG.info("page", extra={"summary": summary})
             if stop():
@@ -195,13 +196,15 @@ def _terminology(store: Store, kind: str, urls: Sequence[str]) -> Sequence[Mappi
 
 def read_page(page: Portion, desk: Desk, store: Store, now: datetime, summary: Summary) -> Reading:
     """Return the page sorted; unfinished and parked forms are counted, but their concerns are kept."""
-    reading = Reading([], [], [], [], [], [])
+    reading = Reading([], [], [], [], [], [], {})
     for record in page.records:
         form: Read | Intake = desk.forms.read(record.body, record.source, now, store.base, record.line)
         if isinstance(form, OwnForm):
             continue
         summary.read += 1
         reading.read.extend((record.place, form.reference))
+        if isinstance(form, Response | Withdrawal) and not form.reference:
+            reading.places[form.key] = record.place
         if isinstance(form, Response):
             reading.forms.append(form)
             concern = desk.forms.concern_of(form)

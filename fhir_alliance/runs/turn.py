@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -120,12 +120,21 @@ class Turn:
         """Return whether nobody knows if a write of this page was done."""
         return key in self._unknown
 
-    def settle(self, page: Page, parked: Sequence[Parked], read: Sequence[str]) -> None:
+    def settle(
+        self,
+        page: Page,
+        parked: Sequence[Parked],
+        read: Sequence[str],
+        places: Mapping[str, str],
+    ) -> None:
         """Keep what waits for a person; move the bookmark only where every outcome is known.
 
         page: its mark, where it has one, moves the bookmark.
         read: references that no longer wait, unless parked again.
+        places: by its key, where a form without an id stands: its key is no reference that anybody could follow.
         """
+        named = {f"QuestionnaireResponse/{key}": place for key, place in places.items()}
+        self._refused = [structs.replace(p, reference=named.get(p.reference, p.reference)) for p in self._refused]
         self._summary.parked += self._refused
         if self._dry_run:
             return

@@ -1,6 +1,7 @@
 """The journal: bookmark, write intents, parked records, and the lease that one run at a time holds.
 
-It holds no answers and no names, only keys, references and codes. Deleting it costs time, never correctness:
+It holds no answers and no names, only keys, references and codes. Deleting it costs time, never correctness, but for
+what nobody can read back (`delivered`: files in the drop folder, servers that cannot be searched). For all else
 the store is the record, and every write is found again there by its identifier.
 """
 

@@ -27,7 +27,7 @@ class Worklist:
         self._folder = folder
 
     def tasks(self) -> list[dict[str, Any]]:
-        """Return its Tasks; raises StopRun FA443 where the file is damaged: its reviews would be opened again."""
+        """Return its Tasks; raises StopRun FA439 where the file is damaged: its reviews would be opened again."""
         path = self._folder / BUNDLE
         refuse_link(path)
         try:
@@ -38,7 +38,7 @@ class Worklist:
             return []
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             pass
-        raise StopRun("FA443", f"{BUNDLE} in the drop folder cannot be read.", "Mend it, or restore it from a backup.")
+        raise StopRun("FA439", f"{BUNDLE} in the drop folder cannot be read.", "Mend it, or restore it from a backup.")
 
     def keep(self, tasks: Iterable[Mapping[str, Any]], table: str) -> None:
         """Replace both files; the Bundle, which counts, last."""

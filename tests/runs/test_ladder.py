@@ -21,6 +21,7 @@ from fhir_alliance.runs.summary import Summary
 from fhir_alliance.runs.sync import sync
 from fhir_alliance.stores import singles
 from fhir_alliance.stores.capability import Once, ServerProfile
+from fhir_alliance.stores.folder import FolderStore
 from fhir_alliance.stores.http import Http
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.probe import fetch_profile
@@ -346,7 +347,7 @@ def test_a_client_whom_the_receiver_does_not_know(clinic: Callable[..., Clinic],
     """Without the identifier by which the receiver knows clients nothing is left, and the form is parked."""
     at = clinic(way, patient_identifier="urn:other")
     done = at.run()
-    assert (done.exit, [parked.code for parked in done.parked], at.files()) == (Exit.PARKED, ["FA441"], [])
+    assert (done.exit, [parked.code for parked in done.parked], at.files()) == (Exit.PARKED, ["FA437"], [])
 
 
 @pytest.mark.parametrize("way", FILES)
@@ -356,7 +357,7 @@ def test_a_label_that_a_file_would_lose(clinic: Callable[..., Clinic], way: str)
     label = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "42CFRPart2"}
     at.server.load(FORM | {"meta": META | {"security": [label]}})
     done = at.run()
-    assert ([parked.code for parked in done.parked], at.files()) == (["FA442"], [])
+    assert ([parked.code for parked in done.parked], at.files()) == (["FA438"], [])
 
 
 P1 = {"reference": "Patient/p1"}
@@ -481,7 +482,7 @@ def test_a_damaged_list_stops_the_run(clinic: Callable[..., Clinic]) -> None:
     at = clinic("observation", can=NO_TASK, reviews=["worklist"])
     at.drop.mkdir()
     (at.drop / "worklist.json").write_text("{")
-    with pytest.raises(StopRun, match="FA443"):
+    with pytest.raises(StopRun, match="FA439"):
         at.run()
     assert at.server.writes == []
 
@@ -620,3 +621,19 @@ def test_another_message_of_the_client_is_not_taken_for_ours(clinic: Callable[..
     at.run()
     topics = [m["topic"]["coding"][0]["code"] for m in at.server.all("Communication") if "topic" in m]
     assert sorted(topics) == ["goal-review", "safety-review"]
+
+
+def test_a_form_without_an_id_waits_where_it_stands(catalog: Catalog, tmp_path: Path) -> None:
+    """A form without an id that cannot be left is parked by file and line, not by a key that nobody can look up."""
+    folder = tmp_path / "export"
+    folder.mkdir()
+    label = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "42CFRPart2"}
+    bare = {name: value for name, value in FORM.items() if name != "id"} | {"meta": {"security": [label]}}
+    (folder / "QuestionnaireResponse.ndjson").write_text(json.dumps(bare) + "\n")
+    journal, store = Journal(tmp_path / "state", str(folder)), FolderStore(folder)
+    delivery = DeliverySection.model_validate({"scores": ["hl7v2"], "folder": tmp_path / "drop"})
+    done = sync(store, catalog, journal, msgspec.structs.replace(Policy(), delivery=delivery), NOW)
+    told = [(parked.code, parked.reference) for parked in done.parked]
+    assert (told, journal.parked()) == ([("FA438", "QuestionnaireResponse.ndjson:1")], [])
+    store.close()
+    journal.close()
