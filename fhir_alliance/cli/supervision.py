@@ -52,16 +52,15 @@ def office(ctx: click.Context, location: str, reader: str) -> Iterator[Office]:
         store.close()
 
 
-def tell(counts: dict[str, Any], *, as_json: bool) -> None:
+def tell(found: dict[str, Any], folder: Path, *, as_json: bool) -> None:
     """Print what was found, for people on stderr or for machines on stdout."""
     from fhir_alliance.cli.options import messages
+    from fhir_alliance.views.supervision_text import supervision_text
 
     if as_json:
-        click.echo(json.dumps(counts))
-        return
-    for name, value in counts.items():
-        if not isinstance(value, (list, dict)):
-            messages().print(f"  {value} {name.replace('_', ' ')}", markup=False)
+        click.echo(json.dumps(found))
+    else:
+        messages().print(supervision_text(found, str(folder)))
 
 
 @click.command(
@@ -88,7 +87,7 @@ def caseload(
     on = day_of(day, "--on")
     with office(ctx, location, reader) as where:
         rows = run(where, on, missing_days)
-    tell(write_caseload(rows, on, folder), as_json=as_json)
+    tell(write_caseload(rows, on, folder), folder, as_json=as_json)
 
 
 @click.command(
@@ -121,7 +120,7 @@ def therapists(
     with office(ctx, location, reader) as where:
         order = order_of(Asked(measure, period, "supervisor", __version__, "", valuesets), where.now)
         told, left_out = run(where, order)
-    tell(write_therapists(order.measure.title, told, left_out, order.period, folder), as_json=as_json)
+    tell(write_therapists(order.measure.title, told, left_out, order.period, folder), folder, as_json=as_json)
 
 
 @click.command(
@@ -145,7 +144,7 @@ def accreditation(ctx: click.Context, location: str, reader: str, period: str, f
     days = days_of(period)
     with office(ctx, location, reader) as where:
         found = run(where, days)
-    tell(write_evidence(found, days, folder), as_json=as_json)
+    tell(write_evidence(found, days, folder), folder, as_json=as_json)
 
 
 @click.command(
@@ -169,4 +168,4 @@ def assessments(ctx: click.Context, location: str, reader: str, period: str, fol
     days = days_of(period)
     with office(ctx, location, reader) as where:
         found, left_out = run(where, days)
-    tell(write_assessments(found, left_out, folder), as_json=as_json)
+    tell(write_assessments(found, left_out, folder), folder, as_json=as_json)

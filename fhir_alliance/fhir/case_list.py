@@ -1,4 +1,4 @@
-"""A caseload as a FHIR List: the clients whom somebody should look at, in the order of the record."""
+"""A caseload as a FHIR List: the clients whom somebody should look at, safety answers first."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def case_list(rows: Iterable[CaseRow], day: date) -> dict[str, Any]:
     if entries:
         resource["entry"] = entries
     else:
-        code = {"system": "http://terminology.hl7.org/CodeSystem/list-empty-reason", "code": "nilknown"}
-        resource["emptyReason"] = {"coding": [code]}
+        # no code of FHIR's fits: "nilknown" would be a clinician's judgement that there is nothing
+        resource["emptyReason"] = {"text": "Nothing is open in the record. This is no all-clear."}
     return resource
 
 

@@ -129,6 +129,8 @@ def _told(report: Report, facts: Mapping[str, Any]) -> Told:
     lines = [] if restates is None else [f"Why: {why}." for why in restates["why"]]
     for change in () if restates is None else restates["changes"]:
         lines.append(f"{change['group']}, {change['population']}: {change['before']} before, {change['after']} now.")
+    if restates is not None and not restates["changes"]:
+        lines.append("No count for everybody changed.")
     order = report.order
     sets = tuple(sorted(report.value_sets.items()))
     masked = not order.audience.sees_people

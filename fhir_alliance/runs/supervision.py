@@ -84,13 +84,18 @@ class Evidence(NamedTuple):
 
 
 def caseload(office: Office, day: date, missing_days: int) -> tuple[CaseRow, ...]:
-    """Return every client's row, those that need a look first; of a withheld one only what stands for safety."""
+    """Return every client's row, safety answers first, then who is not on track; of a withheld one only safety."""
     book = office.book()
     rows = [
         case_row(answer, person, book, day, missing_days) if isinstance(answer, ViewPass) else withheld_row(person)
         for person, answer in office.people(Days(date.min, day), Family.ALLIANCE)
     ]
-    return tuple(sorted(rows, key=lambda row: (not row.needs_a_look, row.subject)))
+    return tuple(sorted(rows, key=_place))
+
+
+def _place(row: CaseRow) -> tuple[bool, bool, bool, str]:
+    """Return where a row stands in the caseload: by what is open, which grades nobody."""
+    return not row.unreviewed_safety, not row.off_track, not row.needs_a_look, row.subject
 
 
 def therapists(office: Office, order: ReportOrder) -> tuple[Estimates, int]:

@@ -16,7 +16,15 @@ from fhir_alliance.fhir.case_list import case_list
 from fhir_alliance.runs.supervision import Evidence
 from fhir_alliance.stores.files import new_file, new_folder
 from fhir_alliance.views.csv_text import csv_text
-from fhir_alliance.views.supervision_page import CASE_HEAD, case_cells, caseload_page, evidence_page, therapists_page
+from fhir_alliance.views.supervision_page import (
+    CASE_HEAD,
+    EVIDENCE_HEAD,
+    case_cells,
+    caseload_page,
+    evidence_cells,
+    evidence_page,
+    therapists_page,
+)
 
 NO_BILL: Final = "evidence of assessments; not a bill, and no advice on billing"
 _PRETTY: Final = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
@@ -69,8 +77,8 @@ def write_therapists(title: str, told: Estimates, left_out: int, period: Days, f
 
 def write_evidence(found: Evidence, period: Days, folder: Path) -> dict[str, Any]:
     """Write an accreditor's evidence as a page and a table; return its counts."""
-    head = ("client", "tool", "score", "review", "completed", "decision", "goal")
-    rows = [(k.subject, k.tool, k.score, k.review, k.closed_on, k.decision, k.goal) for k in found.links]
+    head = tuple(name.lower() for name in EVIDENCE_HEAD)
+    rows = [evidence_cells(link) for link in found.links]
     files = {
         "accreditation.html": evidence_page(
             found.links, found.counts, found.withheld, (period.first, period.last)

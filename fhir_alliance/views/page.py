@@ -45,7 +45,7 @@ _STYLE: Final = (
     )
 )
 _HASH: Final = b64encode(sha256(_STYLE.encode()).digest()).decode()
-_SHORT: Final = 12
+_SHORT: Final = 24
 # Nothing may be fetched, run, framed or sent; the one style sheet is known by its hash.
 POLICY: Final = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
 
@@ -86,8 +86,12 @@ def table(told: Table) -> Element:
     return h.table[
         h.caption[told.caption],
         h.thead[h.tr[(h.th(scope="col")[name] for name in told.head)]],
-        h.tbody[(h.tr[h.th(scope="row")[row[0]], (_cell(cell) for cell in row[1:])] for row in told.rows)],
+        h.tbody[(h.tr[_head(row[0]), (_cell(cell) for cell in row[1:])] for row in told.rows)],
     ]
+
+
+def _head(text: str) -> Element:
+    return h.th({"class": "short"} if len(text) <= _SHORT else {}, scope="row")[text]
 
 
 def _cell(text: str) -> Element:

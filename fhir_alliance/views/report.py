@@ -8,9 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fhir_alliance.core.measures.bad_input import RULES
 from fhir_alliance.core.measures.definition import Measure
-from fhir_alliance.core.measures.tallying import rate
-from fhir_alliance.core.model import Count, Missing, Tally
+from fhir_alliance.core.model import Tally
+from fhir_alliance.views.report_page import left_out_words, rate_words, said
 
 
 def measures_table(measures: Iterable[Measure]) -> RenderableType:
@@ -33,15 +34,10 @@ def tally_text(measure: Measure, tally: Tally) -> RenderableType:
         table.add_column(column.replace("-", "\n"), justify="left" if not column else "right")
     for part in tally.parts:
         if not part.stratum:
-            score = rate(part.counts)
-            shown = [_said(part.counts[code]) if code in part.counts else "" for code in columns]
-            table.add_row(part.title, *shown, "-" if score is None else f"{100 * score:.1f} %")
+            shown = [said(part.counts[code]) if code in part.counts else "" for code in columns]
+            table.add_row(part.title, *shown, rate_words(part.counts))
     lines.append(table)
-    lines.append(Text(f"  {_said(tally.people)} people were looked at."))
-    lines += [Text(f"  {_said(count)} left out: {reason}.") for reason, count in tally.withheld.items()]
-    lines += [Text(f"  {_said(count)} {rule.replace('-', ' ')}.") for rule, count in tally.odd.items()]
+    lines.append(Text(f"  {left_out_words(tally)}"))
+    lines += [Text(f"  Left out, {said(count)}: {reason}.") for reason, count in tally.withheld.items()]
+    lines += [Text(f"  Odd in the record, {said(count)}: {RULES.get(rule, rule)}") for rule, count in tally.odd.items()]
     return Group(*lines)
-
-
-def _said(count: Count) -> str:
-    return "masked" if isinstance(count, Missing) else f"{count:,}"

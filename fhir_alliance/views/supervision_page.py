@@ -19,6 +19,8 @@ from fhir_alliance.views.picture import Table
 _ALIKE: Final = (
     "These therapists differ no more than chance alone lets equals differ, so each is told the share of all together."
 )
+_LONG: Final = 24  # letters of an id; ours have 64
+EVIDENCE_HEAD = ("Client", "Tool", "Day", "Points", "Score", "Review", "Completed", "Decision", "Goal")
 CASE_HEAD = ("Client", "Therapist", "Unreviewed safety answers", "Not on track", "Overdue reviews", "Last form")
 
 
@@ -29,7 +31,7 @@ def caseload_page(rows: Sequence[CaseRow], day: date) -> str:
     sections: Node = [
         h.h1["Caseload"],
         h.p(".quiet")[f"As of {day}: {len(looked)} of {len(rows)} clients have something to look at."],
-        h.p[f"{withheld} clients' scores are kept from you by consent; what stands for safety is told of them too."]
+        h.p[f"Clients whose scores consent keeps from you: {withheld}. What stands for safety is told of them too."]
         if withheld
         else None,
         h.p[
@@ -90,10 +92,11 @@ def therapists_page(title: str, told: Estimates, left_out: int, period: tuple[da
 def evidence_page(links: Sequence[Link], counts: Mapping[str, int], withheld: int, period: tuple[date, date]) -> str:
     """Return an accreditor's evidence as an HTML document."""
     first, last = period
-    rows = tuple(
-        (link.subject, link.tool, link.score, link.review, link.closed_on, link.decision, link.goal) for link in links
+    rows = tuple(tuple(_abridged(cell) for cell in evidence_cells(link)) for link in links if link.review)
+    alone = len({link.score for link in links if not link.review})
+    rest = (
+        f"Scores that no review rests on: {alone:,}. The table file beside this page has them, and references in full."
     )
-    head = ("Client", "Tool", "Score", "Review", "Completed", "Decision", "Goal")
     sections: Node = [
         h.h1["Evidence for CTS.03.01.09"],
         h.p(".quiet")[f"{first} to {last}. Elements of performance 1 to 3 (Joint Commission, FAQ 000002332)."],
@@ -102,9 +105,22 @@ def evidence_page(links: Sequence[Link], counts: Mapping[str, int], withheld: in
         h.h2["Over everybody (EP 3)"],
         table(Table("Counts", ("", "Number"), tuple((name, f"{count:,}") for name, count in counts.items()))),
         h.h2["Measure, score, review, decision, goal (EP 1 and 2)"],
-        table(Table("By client and score", head, rows)),
+        h.p[rest],
+        table(Table("By client and score", EVIDENCE_HEAD, rows)),
     ]
     return page("Evidence for CTS.03.01.09", sections)
+
+
+def evidence_cells(link: Link) -> tuple[str, ...]:
+    """Return a link's row as it is shown."""
+    shown = (link.subject, link.tool, link.day, link.points, link.score)
+    return (*shown, link.review, link.closed_on, link.decision, link.goal)
+
+
+def _abridged(cell: str) -> str:
+    """Return a long reference cut, as people can still find it by; what is no reference stays whole."""
+    kind, _, name = cell.partition("/")
+    return f"{kind}/{name[:8]}…" if len(name) > _LONG and " " not in cell else cell
 
 
 def _percent(share: Decimal) -> str:

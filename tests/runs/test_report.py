@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from click.testing import CliRunner, Result
 from fhir.resources.R4B import get_fhir_model_class
 
 from fhir_alliance.cli import program
+from fhir_alliance.fhir.case_list import case_list
 from fhir_alliance.runs.catalog import load_catalog
 from fhir_alliance.runs.demo import NOW, demo
 from fhir_alliance.runs.policy import Policy
@@ -352,6 +355,38 @@ def test_evidence_goes_from_score_to_goal(report: Report, clinic: Path, tmp_path
     counted = json.loads(report("accreditation", *Q1, "--out", "out", "--json").stdout)["counts"]
     assert counted["of these, completed (EP 2)"] == 1
     assert any(f"Task/{found[0]['id']},2026-03-31" in line for line in read(tmp_path / "out" / "accreditation.csv"))
+    html = (tmp_path / "out" / "accreditation.html").read_text()
+    assert f"Task/{found[0]['id'][:8]}…" in html
+    assert "Scores that no review rests on: 570." in html
+
+
+def test_the_caseload_begins_with_safety_then_with_who_is_not_on_track(report: Report, tmp_path: Path) -> None:
+    """A supervisor reads from the top: unreviewed safety answers, then who is not on track, then the rest by name."""
+    done = report("caseload", "--on", "2026-04-20", "--out", "out")
+    _, *rows = csv.reader(read(tmp_path / "out" / "caseload.csv"))
+    open_kinds = ["safety" if row[2] else "track" if row[3] else "other" for row in rows]
+    assert open_kinds == sorted(open_kinds, key=["safety", "track", "other"].index)
+    assert {"safety", "track", "other"} == set(open_kinds)
+    assert "4 safety answers that nobody has reviewed" in done.stderr
+    assert "Written into out: caseload.csv, caseload.html, caseload.json" in done.stderr
+
+
+def test_an_empty_caseload_is_no_all_clear() -> None:
+    """The List says that nothing is open in the record, and uses no code by which a clinician would have judged so."""
+    resource = case_list((), date(2026, 3, 2))
+    get_fhir_model_class("List").model_validate(resource)
+    assert resource["emptyReason"] == {"text": "Nothing is open in the record. This is no all-clear."}
+
+
+def test_a_report_that_restates_without_a_changed_count_says_so(report: Report, clinic: Path, tmp_path: Path) -> None:
+    """The record has changed, and no number with it: the page says both."""
+    report("run", "outcome-by-mode", *Q1, "--as", "supervisor", "--out", "out")
+    path = clinic / "Patient.ndjson"
+    path.write_text(path.read_text().replace("Muster-01", "Beispiel-01"))
+    report("run", "outcome-by-mode", *Q1, "--as", "supervisor", "--out", "out")
+    html = (tmp_path / "out" / "report.html").read_text()
+    assert "Why: the record has changed." in html
+    assert "No count for everybody changed." in html
 
 
 def test_assessments_are_evidence_and_never_a_bill(report: Report, tmp_path: Path) -> None:

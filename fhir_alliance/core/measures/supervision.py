@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from fhir_alliance.core.cutoffs import plain
 from fhir_alliance.core.measures.calendar import Days, Moment
 from fhir_alliance.core.measures.people import Kind, Person
 from fhir_alliance.core.model import Family, NoValue, Number, Review, ReviewKind, ReviewStatus, Score
@@ -49,10 +50,15 @@ class CaseRow(msgspec.Struct, frozen=True):
 
 
 class Link(msgspec.Struct, frozen=True):
-    """One chain of evidence for an accreditor: score, review, decision, goal. Empty where the chain ends."""
+    """One chain of evidence for an accreditor: score, review, decision, goal. Empty where the chain ends.
+
+    day, points: of the score.
+    """
 
     subject: str
     tool: str
+    day: str
+    points: str
     score: str
     review: str
     closed_on: str
@@ -123,7 +129,7 @@ def chain(passed: ViewPass, person: Person, book: Rulebook, period: Days) -> tup
         for review in reviews.values():
             found.append(_link(person, tool, score, review))
         if not reviews:
-            found.append(Link(person.reference, tool, f"Observation/{score.key}", "", "", "", ""))
+            found.append(_link(person, tool, score, None))
     return tuple(found)
 
 
@@ -165,14 +171,15 @@ def _totals(person: Person, book: Rulebook, period: Days) -> list[Score]:
     return sorted(inside, key=lambda score: (score.when, score.key))
 
 
-def _link(person: Person, tool: str, score: Score, review: Review) -> Link:
-    closed = (
-        "" if review.closed_on is None or review.status is not ReviewStatus.CLOSED else review.closed_on.isoformat()
-    )
+def _link(person: Person, tool: str, score: Score, review: Review | None) -> Link:
+    points = "none" if isinstance(score.value, NoValue) else plain(score.value)
+    seen = (person.reference, tool, score.when.date().isoformat(), points, f"Observation/{score.key}")
+    if review is None:
+        return Link(*seen, "", "", "", "")
+    is_closed = review.closed_on is not None and review.status is ReviewStatus.CLOSED
+    closed = review.closed_on.isoformat() if is_closed and review.closed_on is not None else ""
     decision = "" if review.decision is None else review.decision.value
-    return Link(
-        person.reference, tool, f"Observation/{score.key}", f"Task/{review.key}", closed, decision, review.focus
-    )
+    return Link(*seen, f"Task/{review.key}", closed, decision, review.focus)
 
 
 def _off_track(person: Person, book: Rulebook) -> tuple[str, ...]:
