@@ -14,7 +14,8 @@ from fhir_alliance.cli.options import store_option
     epilog="\b\nExit status: 0 a sync can run; otherwise the status that it would end with.\n\n"
     "\b\nExample:\n  fhir-alliance doctor --store https://ehr.example/fhir\n"
     "  fhir-alliance doctor --store https://ehr.example/fhir --save server-profile.json\n"
-    "  fhir-alliance doctor --offline"
+    "  fhir-alliance doctor --offline\n"
+    "  fhir-alliance doctor --store https://ehr.example/fhir --forget"
 )
 @store_option
 @click.option("--offline", is_flag=True, help="Check configuration, secret files and state only; send nothing.")
@@ -22,9 +23,10 @@ from fhir_alliance.cli.options import store_option
     "--save", "file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
     help="Write the server's profile, to be looked at and pinned with [store] profile.",
 )  # fmt: skip
+@click.option("--forget", is_flag=True, help="Let the next run ask again for what the server has lately refused.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with the checks on stdout.")
 @click.pass_context
-def doctor(ctx: click.Context, location: str, offline: bool, file: Path | None, as_json: bool) -> None:
+def doctor(ctx: click.Context, location: str, offline: bool, file: Path | None, forget: bool, as_json: bool) -> None:
     """Look at the configuration and at what the store can do; write nothing into it.
 
     A server is asked what it states and for searches that find nobody. The page tells which way each output takes,
@@ -36,7 +38,7 @@ def doctor(ctx: click.Context, location: str, offline: bool, file: Path | None, 
     from fhir_alliance.stores.capability import save_profile
     from fhir_alliance.views.doctor import check_up_page
 
-    found = run(location, configuration(ctx), offline=offline)
+    found = run(location, configuration(ctx), offline=offline, forget=forget)
     if file is not None:
         if found.profile is None:
             raise StopRun("FA432", "there is no profile to save.", "Mend the faults that doctor shows without --save.")

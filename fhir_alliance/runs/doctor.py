@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -18,7 +20,15 @@ from fhir_alliance.stores.capability import Once, Rung, ServerProfile, load_prof
 from fhir_alliance.stores.http import Http
 from fhir_alliance.stores.identity import authorised
 from fhir_alliance.stores.journal import Journal, refuse_open_folder
-from fhir_alliance.stores.opening import is_address, located, open_http, open_store, plan_of, state_folder_of
+from fhir_alliance.stores.opening import (
+    is_address,
+    located,
+    open_http,
+    open_store,
+    plan_of,
+    state_folder_of,
+    store_name_of,
+)
 from fhir_alliance.stores.probe import Check, Probed, Standing, probe
 from fhir_alliance.stores.pull import PULL_HINT, Chosen, Pull, chosen
 from fhir_alliance.stores.scopes import asked
@@ -63,10 +73,17 @@ class CheckUp(NamedTuple):
         }
 
 
-def doctor(location: str, config: Config, *, offline: bool = False) -> CheckUp:
-    """Return what works and what does not. offline: only what can be seen without the server."""
+def doctor(location: str, config: Config, *, offline: bool = False, forget: bool = False) -> CheckUp:
+    """Return what works and what does not. offline: only what can be seen without the server.
+
+    forget: let the next run ask again for what the server has lately refused; takes the lease for it.
+    """
     place = located(location, config)
     checks = [*_configured(place, config), _state(place, config)]
+    if all(check.standing is not Standing.FAULT for check in checks):
+        if forget:
+            _forget(location, config)
+        checks += _learnt(place, config)
     if not is_address(place) or offline or any(check.standing is Standing.FAULT for check in checks):
         return CheckUp(place, checks)
     http = open_http(place, config, ALL.without_writes())
@@ -133,6 +150,23 @@ def _state(place: str, config: Config) -> Check:
     except AllianceError as error:
         return _fault("state", error)
     return Check("state", Standing.OK, "the journal is private and sound." if folder.exists() else "not made yet.")
+
+
+def _forget(location: str, config: Config) -> None:
+    folder = state_folder_of(location, config)
+    if folder.exists():
+        with closing(Journal(folder, store_name_of(location, config))) as journal:
+            journal.forget_refusals()
+
+
+def _learnt(place: str, config: Config) -> Iterator[Check]:
+    """Yield what the server has refused to runs of late: until then, outputs may take a lower way than is told."""
+    with closing(Journal.rehearsal(state_folder_of(place, config))) as journal:
+        found = journal.lately_refused(datetime.now(UTC))
+    if found:
+        what = "; ".join(f"{what} (until {until[:16].replace('T', ' ')} UTC)" for what, until in found)
+        hint = "Once the site has mended it: fhir-alliance doctor --forget."
+        yield Check("refused lately", Standing.NOTE, f"{what}.", hint)
 
 
 _UNWRITABLE = ("the state folder cannot be written.", "Set [state] folder.", Exit.CONFIGURATION)

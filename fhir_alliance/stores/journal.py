@@ -167,8 +167,17 @@ class Journal:
 
     def refusals(self, now: datetime) -> frozenset[str]:
         """Return what the server has lately refused."""
-        rows = self._db.execute("SELECT what, until FROM refusal").fetchall()
-        return frozenset(what for what, until in rows if datetime.fromisoformat(until) > now)
+        return frozenset(what for what, _ in self.lately_refused(now))
+
+    def lately_refused(self, now: datetime) -> list[tuple[str, str]]:
+        """Return what the server has lately refused, each with the moment until which it is not asked again."""
+        rows = self._db.execute("SELECT what, until FROM refusal ORDER BY what").fetchall()
+        return [(what, until) for what, until in rows if datetime.fromisoformat(until) > now]
+
+    def forget_refusals(self) -> None:
+        """Ask the server again for whatever it has refused."""
+        with self._changing():
+            self._db.execute("DELETE FROM refusal")
 
     def deliver(self, key: str, stored_id: str, digest: str) -> None:
         """Note where a write stands, for servers that cannot be searched for it; without digest, forget it."""

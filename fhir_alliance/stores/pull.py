@@ -47,12 +47,13 @@ class Pull(StrEnum):
 class PullPlan(msgspec.Struct, frozen=True):
     """What a person chose. by: None for what the server can.  roster: a file, or Group/ID.
 
-    window_days: how far before the last run the search by authored begins.
+    window_days: how far before the last run the search by authored begins.  page_size: forms asked for at once.
     """
 
     by: Pull | None = None
     roster: str = ""
     window_days: int = 90
+    page_size: int = PAGE_SIZE
 
 
 class Stub(msgspec.Struct, rename="camel"):
@@ -124,16 +125,16 @@ def pulled_somehow(
 def pulled(http: Http, plan: PullPlan, how: Pull, since: str, seen: Seen) -> Iterator[Page]:
     """Yield pages of responses that are new or changed. since: the bookmark.  seen: gives digests of what was read."""
     if how is Pull.LAST_UPDATED:
-        yield from _by_last_updated(http, since)
+        yield from _by_last_updated(http, since, plan.page_size)
     elif how is Pull.AUTHORED:
-        yield from _authored(http, since, plan.window_days, seen)
+        yield from _authored(http, since, plan, seen)
     else:
         for patient in roster_of(http, plan.roster):
-            params = {"patient": patient, "_count": str(PAGE_SIZE)}
+            params = {"patient": patient, "_count": str(plan.page_size)}
             yield from _changed(http, partial(http.search, KIND, params), seen)
 
 
-def _by_last_updated(http: Http, since: str) -> Iterator[Page]:
+def _by_last_updated(http: Http, since: str, page_size: int) -> Iterator[Page]:
     """Yield pages, oldest change first; the bookmark waits for the end where a server does not sort as it was asked.
 
     With pages in descending order (Oracle), a bookmark after the first would pass over all that follow. A search that
@@ -143,7 +144,7 @@ def _by_last_updated(http: Http, since: str) -> Iterator[Page]:
 
     def ask() -> Reply:
         order.begin()
-        params = {"_sort": "_lastUpdated", "_count": str(PAGE_SIZE)}
+        params = {"_sort": "_lastUpdated", "_count": str(page_size)}
         if safe:
             params["_lastUpdated"] = f"ge{_earlier(safe, timedelta(seconds=OVERLAP_S))}"
         return http.get(KIND, params)
@@ -166,15 +167,15 @@ def _by_last_updated(http: Http, since: str) -> Iterator[Page]:
             given.pass_by(order.latest)
 
 
-def _authored(http: Http, since: str, window_days: int, seen: Seen) -> Iterator[Page]:
-    """Yield what is new or changed among the forms authored since `window_days` before the last whole run.
+def _authored(http: Http, since: str, plan: PullPlan, seen: Seen) -> Iterator[Page]:
+    """Yield what is new or changed among the forms authored since `plan.window_days` before the last whole run.
 
     A form that is entered later than that, or an old one that is amended, is not found: such sites choose a roster.
     The bookmark is the time at which the search was answered, and moves when all pages are done.
     """
-    params = {"_count": str(PAGE_SIZE)}
+    params = {"_count": str(plan.page_size)}
     if since:
-        params["authored"] = f"ge{_earlier(since, timedelta(days=window_days))[:10]}"
+        params["authored"] = f"ge{_earlier(since, timedelta(days=plan.window_days))[:10]}"
     started: list[datetime] = []
 
     def ask() -> Reply:

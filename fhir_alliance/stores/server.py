@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
+import msgspec
 import orjson
 
 from fhir_alliance.core.model import WriteMode
@@ -42,7 +43,8 @@ class ServerStore:
         self.base = self._http.base
         self.name = self.base
         self._profile = profile
-        self._plan = plan
+        page_size = profile.page_size if profile is not None else PAGE_SIZE  # as a person has pinned it
+        self._plan, self._count = msgspec.structs.replace(plan, page_size=page_size), str(page_size)
         self.pulled_by = ""
 
     @property
@@ -74,7 +76,7 @@ class ServerStore:
 
         def found(start: int) -> list[Mapping[str, Any]]:
             patients = ",".join(wanted[start : start + SUBJECTS_AT_ONCE])
-            params = {"patient": patients, **narrowed, "_count": str(PAGE_SIZE)}
+            params = {"patient": patients, **narrowed, "_count": self._count}
             return found_on(self._http, partial(self._http.search, kind, params))
 
         starts = range(0, len(wanted), SUBJECTS_AT_ONCE)
@@ -85,16 +87,16 @@ class ServerStore:
 
     def active(self, kind: str) -> list[Mapping[str, Any]]:
         """Return all resources of a type whose status is active."""
-        return self._listed(kind, {"status": "active", "_count": str(PAGE_SIZE)})
+        return self._listed(kind, {"status": "active", "_count": self._count})
 
     def tasks(self, code: str, statuses: Collection[str]) -> list[Mapping[str, Any]]:
         """Return all Tasks with a code of ours in these statuses; a server that narrows less is corrected here."""
-        params = {"code": f"{TERMS}|{code}", "status": ",".join(statuses), "_count": str(PAGE_SIZE)}
+        params = {"code": f"{TERMS}|{code}", "status": ",".join(statuses), "_count": self._count}
         return [task for task in self._listed("Task", params) if has_code(task, code, statuses)]
 
     def messages(self, topic: str, statuses: Collection[str]) -> list[Mapping[str, Any]]:
         """Return all Communications with a topic of ours in these statuses; R4 has no search by topic."""
-        params = {"status": ",".join(statuses), "_count": str(PAGE_SIZE)}
+        params = {"status": ",".join(statuses), "_count": self._count}
         return [message for message in self._listed("Communication", params) if has_code(message, topic, statuses)]
 
     def named(self, kind: str, references: Collection[str]) -> list[Mapping[str, Any]]:
@@ -104,7 +106,7 @@ class ServerStore:
     def canonicals(self, kind: str, urls: Collection[str]) -> list[Mapping[str, Any]]:
         """Return Questionnaires and the like by url."""
         if not urls:
-            return self._listed(kind, {"_count": str(PAGE_SIZE)})
+            return self._listed(kind, {"_count": self._count})
         found: list[Mapping[str, Any]] = []
         wanted = list(urls)
         for start in range(0, len(wanted), SUBJECTS_AT_ONCE):
@@ -170,7 +172,7 @@ class ServerStore:
 
     def _about(self, kind: str, patients: Collection[str]) -> list[Mapping[str, Any]]:
         """Return all resources of a type about some patients; without their Consents nothing is shared."""
-        params = {"patient": ",".join(patients), "_count": str(PAGE_SIZE)}
+        params = {"patient": ",".join(patients), "_count": self._count}
         if kind != "Consent":
             return found_on(self._http, lambda: self._http.search(kind, params))
         try:
@@ -189,7 +191,7 @@ class ServerStore:
         found: dict[str, bytes] = {}
         wanted = list(dict.fromkeys(reference.rpartition("/")[2] for reference in references if reference))
         for start in range(0, len(wanted), SUBJECTS_AT_ONCE):
-            params = {"_id": ",".join(wanted[start : start + SUBJECTS_AT_ONCE]), "_count": str(PAGE_SIZE)}
+            params = {"_id": ",".join(wanted[start : start + SUBJECTS_AT_ONCE]), "_count": self._count}
             for bundle in pages(self._http, partial(self._http.search, kind, params)):
                 found |= {f"{kind}/{stub_of(body).id}": body for body in matches(bundle)}
         return list(found.items())

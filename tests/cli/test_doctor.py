@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 import responses
 from click.testing import Result
+
+from fhir_alliance.config import Config
+from fhir_alliance.stores.journal import Journal
+from fhir_alliance.stores.opening import state_folder_of
 
 Run: TypeAlias = Callable[..., Result]
 Clinic: TypeAlias = Callable[..., Path]
@@ -94,3 +99,20 @@ def test_offline(run: Run) -> None:
     with responses.RequestsMock() as nobody:
         assert run("doctor", "--store", EHR, "--offline").exit_code == 0
         assert len(nobody.calls) == 0
+
+
+def test_what_was_refused_lately_is_shown_and_can_be_forgotten(run: Run, here: Path) -> None:
+    """What runs have learnt that the server refuses is shown with its end; --forget lets the next run ask again."""
+    state = state_folder_of(EHR, Config())
+    journal = Journal(state, EHR)
+    journal.refuse("create:Observation", datetime.now(UTC))
+    assert run("doctor", "--store", EHR, "--offline", "--forget").exit_code == 75  # a run holds the lease
+    journal.close()
+
+    def told(*words: str) -> list[str]:
+        said = json.loads(run("doctor", "--store", EHR, "--offline", "--json", *words).stdout)
+        return [check["what"] for check in said["checks"] if check["name"] == "refused lately"]
+
+    assert [what.partition(" (until")[0] for what in told()] == ["create:Observation"]
+    assert told("--forget") == []
+    assert told() == []

@@ -392,3 +392,17 @@ def test_a_server_that_gives_no_more(serve: Serve, ehr: Any) -> None:
     with pytest.raises(RetryLater, match="FA410"):
         list(store.responses("", ()))
     store.close()
+
+
+def test_as_many_at_once_as_a_person_has_pinned(serve: Callable[..., Any]) -> None:
+    """Searches ask for pages of the size in the pinned profile: of forms, and of what is on record about a client."""
+    page = (200, {"resourceType": "Bundle", "entry": []}, {})
+    server = serve(page, page, page)
+    store = ServerStore(server.base, profile=ServerProfile(base=server.base, page_size=7))
+    list(store.responses("", ()))
+    store.about("Task", ["Patient/p1"])
+    store.active("CarePlan")
+    store.close()
+    asked = [f"{request.path}&{request.body.decode()}" for request in server.requests]
+    assert len(asked) == 3
+    assert all("_count=7" in each for each in asked)
