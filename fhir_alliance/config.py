@@ -249,6 +249,7 @@ class ReviewRoute(StrEnum):
 class DeliverySection(_Section):
     """In which forms scores and goal reviews may be delivered, the best first; and what a message needs to say.
 
+    documents: how people read a document: a plain text, or a PDF (extra `pdf`).
     patient_identifier: the identifier system by which the receiver knows clients; empty for the id in the store.
     """
 
@@ -256,6 +257,7 @@ class DeliverySection(_Section):
         (ScoreRoute.OBSERVATION, ScoreRoute.SCORE_FORM, ScoreRoute.DOCUMENT), min_length=1
     )
     reviews: tuple[ReviewRoute, ...] = Field((ReviewRoute.TASK, ReviewRoute.MESSAGE), min_length=1)
+    documents: Literal["text", "pdf"] = "text"
     folder: Path | None = None
     patient_identifier: str = ""
     patient_authority: str = ""
@@ -528,6 +530,8 @@ algorithms = false
 scores = ["observation", "score-form", "document"]
 # The same for goal reviews: "task", "message" (a Communication), "worklist" (worklist.json, worklist.csv in `folder`).
 reviews = ["task", "message"]
+# How people read a document: "text", or "pdf" (pip install 'fhir-alliance[pdf]').
+documents = "text"
 # folder = "/var/spool/fhir-alliance"
 # By which identifier the receiver of a file knows clients (the system of Patient.identifier), and who assigned it.
 # Empty: the Patient's id in the store. A client without such an identifier is parked.

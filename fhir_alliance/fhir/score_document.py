@@ -17,6 +17,7 @@ from fhir_alliance.fhir.labels import codings
 from fhir_alliance.fhir.observation import coding
 from fhir_alliance.fhir.score_sheet import Line, Sheet
 
+PDF: Final = "application/pdf"
 TEXT: Final = "text/plain; charset=utf-8"
 _CATEGORY: Final = "http://hl7.org/fhir/us/core/CodeSystem/us-core-documentreference-category"
 _DOC_STATUS: Final = {
@@ -27,10 +28,11 @@ _DOC_STATUS: Final = {
 }
 
 
-def document(sheet: Sheet, group: str) -> Write:
+def document(sheet: Sheet, group: str, paper: bytes = b"") -> Write:
     """Return the write that keeps a sheet's document current under the identifier of the form's panel.
 
-    group: what it is written with, as of `Write`. A void sheet marks the document as entered in error.
+    paper: a PDF of `text_of`, in place of the text.  group: what it is written with, as of `Write`.
+    A void sheet marks the document as entered in error.
     """
     body: dict[str, Any] = {
         "resourceType": "DocumentReference",
@@ -45,7 +47,7 @@ def document(sheet: Sheet, group: str) -> Write:
         **({"date": sheet.authored} if len(sheet.authored) > 10 else {}),  # an instant needs a time
         "description": f"Scores: {sheet.title}",
         "content": [
-            {"attachment": attachment(TEXT, sheet.title, text_of(sheet).encode())},
+            {"attachment": attachment(PDF if paper else TEXT, sheet.title, paper or text_of(sheet).encode())},
             {"attachment": observations_attached(sheet)},
         ],
     }

@@ -39,8 +39,14 @@ TAKEN_AS: Final = {ScoreRoute.OBSERVATION: "Observation"} | {route: held.kind fo
 class Carriers:
     """What one run knows of scores that stand in other resources."""
 
-    def __init__(self, store: Store, journal: Journal, *, dry_run: bool) -> None:
+    def __init__(self, store: Store, journal: Journal, *, with_pdf: bool, dry_run: bool) -> None:
+        """with_pdf: people read documents as PDF; raises StopRun FA719 where none can be drawn."""
         self._store, self._journal, self._dry_run = store, journal, dry_run
+        self._writers = {route: carrier.write for route, carrier in CARRIERS.items()}
+        if with_pdf:
+            from fhir_alliance.runs.score_paper import paper_writer  # which few sites load
+
+            self._writers[ScoreRoute.DOCUMENT] = paper_writer()
         self._held: dict[ScoreRoute, dict[str, Held]] = {}
         self._routes: dict[str, ScoreRoute] = {}
 
@@ -73,7 +79,7 @@ class Carriers:
             held = self._held[route].get(sheet.key, ({}, []))[0]
             kind = ChangeKind.UPDATE if held else ChangeKind.CREATE
             version = str((held.get("meta") or {}).get("versionId", ""))
-            changes.append(Change(carrier.write(sheet, group), kind, str(held.get("id", "")), version))
+            changes.append(Change(self._writers[route](sheet, group), kind, str(held.get("id", "")), version))
         if changes and not self._dry_run:
             self._journal.deliver(carrier.mark, "", "1")
         return changes

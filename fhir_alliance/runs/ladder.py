@@ -51,7 +51,7 @@ class Ladder:
         self._reviews = ReviewList(store, journal, delivery, dry_run=dry_run)
         is_lower = delivery.reviews[0] is not ReviewRoute.MESSAGE
         self._messages = ReviewMessages(store, journal, is_lower=is_lower, dry_run=dry_run)
-        self._carriers = Carriers(store, journal, dry_run=dry_run)
+        self._carriers = Carriers(store, journal, with_pdf=delivery.documents == "pdf", dry_run=dry_run)
 
     def route(self) -> ScoreRoute:
         """Return the best form that is allowed and, as far as is known, taken; the first where none is."""

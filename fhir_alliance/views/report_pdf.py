@@ -86,11 +86,7 @@ def paper_text(blocks: Sequence[Block]) -> str:
 
 def report_pdf(blocks: Sequence[Block], day: date) -> bytes:
     """Return the PDF. day: the document's date.  Raises StopRun FA719 where fpdf2 is not installed."""
-    try:
-        from fpdf import FPDF
-    except ImportError:
-        raise StopRun("FA719", "PDF needs fpdf2.", "Run: pip install 'fhir-alliance[pdf]'") from None
-    pdf = FPDF(format="A4")
+    pdf = pdf_writer()(format="A4")
     pdf.set_creation_date(datetime.combine(day, time(), UTC))
     pdf.set_title(_latin(blocks[0].heading))
     pdf.set_lang("en")
@@ -100,6 +96,20 @@ def report_pdf(blocks: Sequence[Block], day: date) -> bytes:
     for number, block in enumerate(blocks):
         _draw(pdf, block, is_first=not number)
     return bytes(pdf.output())
+
+
+def pdf_writer() -> type[FPDF]:
+    """Return what draws; raises StopRun FA719 where fpdf2 is not installed."""
+    try:
+        from fpdf import FPDF
+    except ImportError:
+        raise StopRun("FA719", "PDF needs fpdf2.", "Run: pip install 'fhir-alliance[pdf]'") from None
+    return FPDF
+
+
+def is_drawable(text: str) -> bool:
+    """Return whether the PDF's own fonts have all letters of a text."""
+    return text == _latin(text)
 
 
 def _draw(pdf: FPDF, block: Block, *, is_first: bool) -> None:

@@ -15,6 +15,7 @@ import pytest
 from fhir_alliance.config import Config, DeliverySection
 from fhir_alliance.core.rules.settings import RuleSettings
 from fhir_alliance.errors import Exit, StopRun
+from fhir_alliance.runs import score_paper
 from fhir_alliance.runs.catalog import Catalog, load_catalog
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.summary import Summary
@@ -27,6 +28,7 @@ from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.probe import fetch_profile
 from fhir_alliance.stores.server import ServerStore
 from fhir_alliance.testing import response_json
+from fhir_alliance.views.report_pdf import report_pdf
 
 Start: TypeAlias = Callable[..., Any]
 
@@ -164,6 +166,26 @@ def test_a_document_says_no_more_than_the_score(clinic: Callable[..., Clinic]) -
     [text] = [b64decode(c["attachment"]["data"]).decode() for c in document["content"][:1]]
     assert text.splitlines()[3:] == ["PHQ-9 total: 8 - mild"]
     assert any("single answers" in way for way in done.lower)
+
+
+def test_a_document_on_paper(clinic: Callable[..., Clinic], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Documents may be PDF: the words of the text, the same bytes each time, and plain where a letter fails."""
+    drawn: list[Any] = []
+    monkeypatch.setattr(score_paper, "report_pdf", lambda *said: drawn.append(said) or report_pdf(*said))
+    at = clinic("document", documents="pdf")
+    at.run()
+    [document] = at.server.all("DocumentReference")
+    first = document["content"][0]["attachment"]
+    assert (first["contentType"], value(document)) == ("application/pdf", 8)
+    assert b64decode(first["data"]).startswith(b"%PDF")
+    [((block,), day)] = drawn
+    assert block.text.splitlines()[2:] == ["PHQ-9 total: 8 - mild"]
+    assert b64decode(first["data"]) == report_pdf((block,), day)
+    monkeypatch.setattr(score_paper, "text_of", lambda sheet: "\u0434")
+    at.server.load(AMENDED)
+    at.run()
+    [document] = at.server.all("DocumentReference")
+    assert document["content"][0]["attachment"]["contentType"].startswith("text/plain")
 
 
 def test_a_score_form_says_no_more_than_the_score(clinic: Callable[..., Clinic]) -> None:
