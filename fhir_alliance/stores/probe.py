@@ -76,6 +76,8 @@ def probe(http: Http, needs: Needs) -> Probed:
         checks.append(check)
         if check.standing is not Standing.OK:
             profile = _without(profile, kind, parameter="identifier")
+    if "Questionnaire" in needs.reads:
+        checks += _habits(http)
     return Probed(profile, checks, smart, finds_changes)
 
 
@@ -169,6 +171,29 @@ def _asked(http: Http, kind: str) -> Reply:
     if kind == "Encounter":
         return http.search(kind, {"_id": NOBODY, "_count": "1"})
     return http.search(kind, {**of_client(kind, NOBODY), "_count": "1"})
+
+
+def _habits(http: Http) -> Iterator[Check]:
+    """Yield in what a server differs from most, as its Questionnaires show it: no patient is asked for."""
+    try:
+        first = http.get("Questionnaire", {"_count": "1"})
+        if not first.ok or not _entries(first):
+            return
+        strange = http.get("Questionnaire", {NOBODY: "1", "_count": "1"})
+        changed = http.get("Questionnaire", {"_lastUpdated": "ge1900-01-01", "_count": "1"})
+    except AllianceError:  # what cannot be read is told by the checks of reading
+        return
+    page = _parsed(first)
+    links = page.get("link")
+    follows = any(isinstance(link, dict) and link.get("relation") == "next" for link in links or ())
+    if not follows and isinstance(page.get("total"), int) and page["total"] > len(_entries(first)):
+        yield Check("pages", Standing.NOTE, "the server names no next page; the rest is asked for by _offset.")
+    if strange.ok and not _entries(strange):
+        what = "a parameter that the server does not know finds nothing, as if nothing were there."
+        yield Check("unknown parameters", Standing.NOTE, what, "Compare what sync reads with what is there.")
+        if changed.ok and not _entries(changed):
+            what = "nothing is found by _lastUpdated, though there is something."
+            yield Check("changes", Standing.FAULT, what, "Set [store] pull to authored or roster.", Exit.REFUSED)
 
 
 def _identified(http: Http, kind: str, *, states_it: bool) -> Check:

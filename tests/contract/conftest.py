@@ -1,4 +1,4 @@
-"""Two kinds of site for the same tests: a folder of NDJSON, and a real FHIR server."""
+"""Three kinds of site for the same tests: a folder of NDJSON, HAPI FHIR, and Medplum's router."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from fhir_alliance.stores.folder import FolderStore
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.server import ServerStore
 from fhir_alliance.stores.store import Store
+from tests.servers import hapi_server, router_server
+from tests.stores.conftest import statement
 
 NOW = datetime(2026, 6, 1, 8, 30, tzinfo=timezone(timedelta(hours=5, minutes=45)))  # not UTC, on purpose
 CLINICAL = (
@@ -161,6 +163,60 @@ class HapiSite(_Common):
             self.fhir.post({"resourceType": "Bundle", "type": "transaction", "entry": entries})
 
 
+class RouterSite(_Common):
+    """A server that names no next page, keeps no transaction together, and finds nothing where it does not know how."""
+
+    def __init__(self, base: str, state: Path, catalog: Catalog) -> None:
+        super().__init__(catalog)
+        self.fhir = hapi_server.FhirClient(base)
+        self.state = state
+
+    def store(self) -> Store:
+        return ServerStore(self.fhir.base)
+
+    def load(self, *resources: dict[str, Any]) -> None:
+        for resource in resources:
+            self.fhir.put(resource)
+
+    def all(self, kind: str) -> list[dict[str, Any]]:
+        found = self.fhir.get(kind, _count="1000", _sort="_lastUpdated")
+        return [entry["resource"] for entry in found.get("entry", [])]
+
+    def edit(self, resource: dict[str, Any]) -> None:
+        self.fhir.put(resource)
+
+    def clear(self) -> None:
+        for kind in ("Provenance", "Task", "Observation"):
+            for resource in self.all(kind):
+                self.fhir.delete(f"{kind}/{resource['id']}")
+        self.forget()
+
+
+@pytest.fixture(scope="session")
+def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of Medplum's router, which states what Medplum does."""
+    if missing := router_server.why_not():
+        pytest.skip(f"needs a second server: {missing}")
+    said = tmp_path_factory.mktemp("router") / "statement.json"
+    said.write_text(json.dumps(statement("transaction", "batch", conditionalCreate=True)), encoding="utf-8")
+    with router_server.started(str(said)) as base:
+        yield base
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the main story against the router as well; all else against one server is enough."""
+    items[:] = [item for item in items if "[router" not in item.name or item.path.stem == "test_sync"]
+
+
+@pytest.fixture
+def router_site(router: str, tmp_path: Path, catalog: Catalog) -> Iterator[RouterSite]:
+    """The router, empty."""
+    site = RouterSite(router, tmp_path / "state", catalog)
+    yield site
+    site.fhir.delete("")
+    site.fhir.close()
+
+
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
     """The shipped instruments."""
@@ -184,7 +240,7 @@ def hapi_site(fhir: Any, tmp_path: Path, catalog: Catalog) -> Iterator[HapiSite]
     site.wipe()
 
 
-@pytest.fixture(params=["folder", pytest.param("hapi", marks=pytest.mark.hapi)])
+@pytest.fixture(params=["folder", pytest.param("hapi", marks=pytest.mark.hapi), "router"])
 def site(request: pytest.FixtureRequest) -> Site:
     """Each kind of site in turn."""
     made: Site = request.getfixturevalue(f"{request.param}_site")

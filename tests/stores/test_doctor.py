@@ -270,3 +270,23 @@ def test_where_a_client_has_to_be_named_a_roster_is_asked_for(
     assert found.pull is not None
     assert (found.pull.how == "roster") == bool(roster)
     assert {"_lastUpdated", "authored"}.isdisjoint(found.profile.of("QuestionnaireResponse").search)  # type: ignore[union-attr]
+
+
+def test_the_habits_of_a_server_are_found(look: Callable[..., CheckUp], statement: Callable[..., Any]) -> None:
+    """No next page, and nothing found by what it does not know: the check-up finds both, asking for no patient."""
+    held = {"resourceType": "Bundle", "total": 2, "entry": [{"resource": {"resourceType": "Questionnaire", "id": "q"}}]}
+    answers = {
+        f"Questionnaire?{NOBODY}": EMPTY,
+        "Questionnaire?_lastUpdated": (200, held, {}),
+        "Questionnaire?_count": (200, held, {}),
+    }
+    found = {check.name: check.standing for check in look(statement("transaction"), answers).checks}
+    assert (found["pages"], found["unknown parameters"]) == ("note", "note")
+    assert "changes" not in found
+    del answers["Questionnaire?_lastUpdated"]
+    checks = {check.name: check for check in look(statement("transaction"), answers).checks}
+    assert (checks["changes"].standing, checks["changes"].exit) == ("fault", Exit.REFUSED)
+    answers[f"Questionnaire?{NOBODY}"] = (200, held, {})
+    answers["Questionnaire?_count"] = (200, held | {"link": [{"relation": "next", "url": "x"}]}, {})
+    found = {check.name: check.standing for check in look(statement("transaction"), answers).checks}
+    assert found.keys().isdisjoint({"pages", "unknown parameters", "changes"})
