@@ -55,6 +55,7 @@ PROMISES = {
     ("fhir_alliance/core/rules/__init__.py", "diagnosis"),
     ("fhir_alliance/core/rules/alliance.py", "diagnosis"),
     ("fhir_alliance/stores/http.py", "diagnostics"),
+    ("profiles/alliance-finding.json", "diagnosis"),
 }
 
 

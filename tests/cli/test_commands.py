@@ -13,6 +13,7 @@ from click.testing import Result
 
 from fhir_alliance.cli import program
 from fhir_alliance.config import Config, IntakeSection, load_config
+from fhir_alliance.fhir.identifiers import SCORE_FORM
 from fhir_alliance.runs.catalog import load_catalog, shipped
 from fhir_alliance.testing import response_json
 
@@ -148,12 +149,13 @@ def test_the_store_comes_from_flag_environment_or_file(run: Run, clinic: Clinic,
 
 
 def test_publish_puts_every_instrument(run: Run, clinic: Clinic) -> None:
-    """`publish` puts a Questionnaire of each instrument, and all that they refer to, beside the record."""
+    """`publish` puts each instrument's Questionnaire, the score sheet, and all they refer to, beside the record."""
     folder = clinic()
     counts = json.loads(run("publish", "--store", folder, "--json").stdout)
     assert set(counts["created"]) >= {"Questionnaire", "CodeSystem", "ValueSet", "StructureDefinition"}
     lines = (folder / "Questionnaire.fhir-alliance.ndjson").read_text(encoding="utf-8").splitlines()
-    assert {json.loads(line)["url"] for line in lines} == {i.url for i in load_catalog().instruments.values()}
+    instruments = {i.url for i in load_catalog().instruments.values()}
+    assert {json.loads(line)["url"] for line in lines} == instruments | {SCORE_FORM.partition("|")[0]}
 
 
 def test_instruments_list_and_show(run: Run) -> None:

@@ -143,7 +143,8 @@ def test_what_a_server_says_is_not_repeated(run: Run) -> None:
         "issue": [{"severity": "error", "code": "forbidden", "diagnostics": CANARY, "details": {"text": CANARY}}],
     }
     with responses.RequestsMock() as server:
-        server.get(f"{EHR}/Task", json=outcome, status=403)
+        for asked in ("Task", "metadata"):  # what a server takes is asked for where it does not show its Tasks
+            server.get(f"{EHR}/{asked}", json=outcome, status=403)
         server.get(f"{EHR}/Questionnaire", json=outcome, status=403)
         done = run("sync", "--store", EHR)
     assert done.exit_code == 11
