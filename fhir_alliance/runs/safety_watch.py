@@ -73,10 +73,10 @@ def _tasks(delivery: Delivery) -> list[Resource]:
 
 def _messages(delivery: Delivery) -> list[Resource]:
     """Return the messages to watch, where any may have been sent; that they cannot be read is told as for Tasks."""
-    if not delivery.may_have_messages():
-        return []
     messages = None
     with suppress(RetryLater):
+        if not delivery.may_have_messages():
+            return []
         statuses = (*OPEN_MESSAGES, *NOT_DONE)
         messages = delivery.told(lambda: delivery.store.messages(ReviewKind.SAFETY.value, statuses))
     delivery.summary.reviews["unwatched"] |= int(messages is None)

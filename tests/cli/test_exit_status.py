@@ -132,7 +132,7 @@ def test_unknown_outcome(run: Run, ehr: responses.RequestsMock) -> None:
 def test_later(run: Run) -> None:
     """75: a server that only asks for patience ends the run; later it may succeed."""
     with responses.RequestsMock() as busy:
-        for kind in ("Task", "Questionnaire"):
+        for kind in ("Task", "metadata", "Questionnaire"):
             busy.get(f"{EHR}/{kind}", status=429, headers={"Retry-After": "0"})
         done = run("sync", "--store", EHR)
     assert (done.exit_code, code_of(done)) == (75, "FA403")
