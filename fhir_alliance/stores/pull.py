@@ -25,7 +25,7 @@ from fhir_alliance.stores.deep import id_of
 from fhir_alliance.stores.http import Http, Reply, json_of
 from fhir_alliance.stores.paging import SearchRefused, matches, pages_ahead
 from fhir_alliance.stores.patience import server_date
-from fhir_alliance.stores.pull_order import OVERLAP_S, Given, Order
+from fhir_alliance.stores.pull_order import OVERLAP_S, Handed, Order
 from fhir_alliance.stores.store import Page, Record, Seen
 
 _SINCE_START: Final = timedelta(hours=1)  # the bookmark never passes the time at which the run began
@@ -140,7 +140,7 @@ def _by_last_updated(http: Http, since: str, page_size: int) -> Iterator[Page]:
     With pages in descending order (Oracle), a bookmark after the first would pass over all that follow. A search that
     the server forgets begins anew at the last mark that was given.
     """
-    order, given, latest, safe = Order(), Given(), "", since
+    order, given, latest, safe = Order(), Handed(), "", since
 
     def ask() -> Reply:
         order.begin()
@@ -190,7 +190,7 @@ def _authored(http: Http, since: str, plan: PullPlan, seen: Seen) -> Iterator[Pa
 
 def _changed(http: Http, ask: Callable[[], Reply], seen: Seen) -> Iterator[Page]:
     """Yield pages of what is not as it was when it was read and its scores were confirmed."""
-    given = Given()
+    given = Handed()
     for bundle in pages_ahead(http, ask):
         records, digests = [], {}
         for body in matches(bundle):

@@ -8,7 +8,7 @@ from typing import Final
 OVERLAP_S: Final = 120  # a server may commit a little out of the order of its own clock
 
 
-class Given:
+class Handed:
     """What a pull gave, so that a search that begins anew gives only the rest.
 
     In two generations: what the search would no longer find is forgotten, and a long first run stays small.
