@@ -248,14 +248,12 @@ def main(count: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with hapi_server.start(validate=False, heap="4g") as server:
-            pairs = list(against_hapi(server.base, count, rounds, folder))
-        for ours, bare in pairs:
-            print(
-                f"{ours.resources} resources: sync {ours.rate:.0f}/s, bare loader {bare.rate:.0f}/s, "
-                f"ratio {ours.rate / bare.rate:.2f}"
-            )
-        ratio = statistics.median(ours.rate / bare.rate for ours, bare in pairs)
-        print(f"rate of writing, times a bare loader     {ratio:6.2f}   (at least 0.85)")
+            ratios = []
+            for ours, bare in against_hapi(server.base, count, rounds, folder):
+                ratios.append(ours.rate / bare.rate)
+                said = f"sync {ours.rate:.0f}/s, bare loader {bare.rate:.0f}/s, ratio {ratios[-1]:.2f}"
+                print(f"{ours.resources} resources: {said}", flush=True)
+        print(f"rate of writing, times a bare loader     {statistics.median(ratios):6.2f}   (at least 0.85)")
         alone, _, _ = against_latency(FORMS_AT_A_DISTANCE, folder, 1)
         total, paging, working = against_latency(FORMS_AT_A_DISTANCE, folder, 5)
         spent = [sum(span.end - span.begin for span in spans) for spans in (paging, working)]
