@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import pytest
 
 from fhir_alliance.errors import Exit
-from fhir_alliance.stores.capability import save_profile
+from fhir_alliance.stores.capability import Once, save_profile
 from fhir_alliance.stores.http import Http
 from fhir_alliance.stores.probe import fetch_profile
 from fhir_alliance.testing import response_json
@@ -82,11 +82,15 @@ def sync(call: Callable[..., Ended]) -> Callable[..., Ended]:
 
 
 def ours(server: Any) -> Counter[Any]:
-    """Return how often each thing that we write stands there, told apart without any identifier."""
+    """Return how often each thing that we write stands there."""
+    return counted([resource for kind in ("Observation", "Task") for resource in server.all(kind)])
+
+
+def counted(resources: list[dict[str, Any]]) -> Counter[Any]:
+    """Return how often each thing is among these, told apart without any identifier."""
     return Counter(
         (r["resourceType"], r["code"]["coding"][0]["code"], str(r.get("focus")), r.get("effectiveDateTime"), whose(r))
-        for kind in ("Observation", "Task")
-        for r in server.all(kind)
+        for r in resources
     )
 
 
@@ -186,3 +190,62 @@ def test_an_export_killed_at_every_step(
         left = sorted(path.name for path in (*out.iterdir(), *(out / ".export").iterdir()) if path.is_file())
         assert left == [*sorted(path.name for path in out.glob("*.ndjson")), "manifest.json"], kill
     assert kill > 15
+
+
+AT_HAPI: dict[str, tuple[dict[str, bool], Once | None]] = {
+    "HAPI, transaction": ({}, None),
+    "HAPI, batch": ({"transaction": False}, None),
+    "HAPI, client id": ({"transaction": False, "batch": False}, Once.CLIENT_ID),
+    "HAPI, conditional update": ({"transaction": False, "batch": False}, Once.CONDITIONAL_UPDATE),
+    "HAPI, conditional create": ({"transaction": False, "batch": False}, Once.CONDITIONAL_CREATE),
+    "HAPI, search first": ({"transaction": False, "batch": False}, Once.SEARCH_FIRST),
+}
+PARTS = (0.55, 0.8)  # of a whole run's steps, where it is killed: among the writes
+
+
+@pytest.mark.parametrize("way", AT_HAPI)
+def test_killed_against_a_real_server(way: str, sync: Callable[..., Ended], fhir: Any, tmp_path: Path,
+                                      kill_points: Counter[str]) -> None:  # fmt: skip
+    """Against HAPI too: killed among its writes and run again, a sync leaves everything there once."""
+    flags, once = AT_HAPI[way]
+    profile, roster, config = tmp_path / "profile.json", tmp_path / "roster", tmp_path / "fhir-alliance.toml"
+    stated = fetch_profile(Http(fhir.base))
+    types = {kind: held.model_copy(update={"once": once}) for kind, held in stated.types.items()}
+    save_profile(profile, stated.model_copy(update={**flags, "types": types}))
+
+    def clinic(name: str) -> Path:
+        """Return the configuration for a new client of its own; the server is shared with all other tests."""
+        fhir.put({"resourceType": "Patient", "id": name})
+        for form in FORMS:
+            whom = {"reference": f"Patient/{name}"}
+            fhir.put({**form, "id": f"{name}-{form['id']}", "subject": whom, "source": whom})
+        roster.write_text(f"Patient/{name}\n", encoding="utf-8")
+        config.write_text(
+            f'[state]\nfolder = "{tmp_path / name}"\n'
+            f'[store]\nprofile = "{profile}"\npull = "roster"\nroster = "{roster}"\n',
+            encoding="utf-8",
+        )
+        return config
+
+    client = f"killed-{list(AT_HAPI).index(way)}"
+    whole = sync(fhir.base, clinic(client))
+    assert (whole.status, written_about(fhir, client)) == (Exit.DONE, (STANDING, {1}))
+    for number, part in enumerate(PARTS):
+        name = f"{client}-{number}"
+        killed = sync(fhir.base, clinic(name), int(whole.steps * part))
+        assert killed.signal == signal.SIGKILL
+        kill_points[way] += 1
+        if sync(fhir.base, config).status != Exit.DONE:  # it asks for another run
+            assert sync(fhir.base, config).status == Exit.DONE
+        assert written_about(fhir, name) == (STANDING, {1}), part
+
+
+def written_about(fhir: Any, client: str) -> tuple[int, set[int]]:
+    """Return how many things of ours stand about a client, and how often each."""
+    found = [
+        entry["resource"]
+        for kind in ("Observation", "Task")
+        for entry in fhir.get(kind, patient=f"Patient/{client}", _count="100").get("entry", ())
+    ]
+    counts = counted(found)
+    return counts.total(), set(counts.values())
