@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
 
 BASE: Final = "https://fhir-alliance.org/fhir"
@@ -84,7 +83,6 @@ def urn(value: str) -> str:
     return f"urn:uuid:{value[:8]}-{value[8:12]}-{value[12:16]}-{value[16:20]}-{value[20:32]}"
 
 
-@lru_cache(maxsize=4096)
 def local(reference: str, base: str = "") -> str:
     """Return `Type/id` for a reference on the same server, or "" for anything else.
 

@@ -136,7 +136,7 @@ class Forms:
         """Return what the response is; parked, it has a reference only where it has an id."""
         if wire.resource_type != "QuestionnaireResponse":
             raise ParkItem("FA204", "not a QuestionnaireResponse.", "Only QuestionnaireResponses are scored.")
-        if self._is_own(wire):
+        if is_score_form(wire.questionnaire) or (wire.identifier is not None and self._is_named_by_us(wire)):
             return OwnForm()
         status = _STATUS.get(wire.status or "")
         if status is None:
@@ -189,10 +189,8 @@ class Forms:
         computed = reader.site.computation.values(line, read.points, reader.names)
         return msgspec.structs.replace(form, computed=computed)
 
-    def _is_own(self, wire: WireForm) -> bool:
-        """Return whether we have written this ourselves; a server that gives it another canonical keeps our name."""
-        if is_score_form(wire.questionnaire):
-            return True
+    def _is_named_by_us(self, wire: WireForm) -> bool:
+        """Return whether we have written this ourselves: a server that gives it another canonical keeps our name."""
         named = wire.identifier is not None and wire.identifier.system == SCORE
         return named and not self.known.is_known(wire.questionnaire or "")
 
@@ -255,17 +253,21 @@ def moment(authored: str | None, now: datetime) -> datetime:
     if authored is None or _DATE_TIME.fullmatch(authored) is None:
         raise ParkItem("FA207", "authored is missing or not given to the day.", "A score is never dated by guess.")
     try:
-        if len(authored) == 10:
-            when = datetime.fromisoformat(authored + "T12:00:00+00:00")
-        else:  # a leap second is read as the second before it
-            leap = authored[17:19] == "60"
-            when = datetime.fromisoformat(authored[:17] + "59" + authored[19:] if leap else authored)
+        when = datetime.fromisoformat(authored if len(authored) > 10 else authored + "T12:00:00+00:00")
     except (ValueError, OverflowError):
-        raise ParkItem("FA207", "authored is not a date that exists.", "Correct it at the source.") from None
+        when = _leap_second(authored)
     # moments of different zones compare slowly, so only those of these days are
     if when.year < EARLIEST_YEAR or (when.toordinal() >= now.toordinal() - 1 and when > now + CLOCK_SKEW):
         raise ParkItem("FA207", "authored lies in the future or before 1980.", "Correct it at the source.")
     return when
+
+
+def _leap_second(authored: str) -> datetime:
+    """Return the second before a leap second, which Python does not know; raises ParkItem FA207 for anything else."""
+    if authored[17:19] == "60":
+        with suppress(ValueError, OverflowError):
+            return datetime.fromisoformat(f"{authored[:17]}59{authored[19:]}")
+    raise ParkItem("FA207", "authored is not a date that exists.", "Correct it at the source.")
 
 
 def _response(

@@ -66,7 +66,9 @@ def score_form(sheet: Sheet, group: str) -> Write:
 
 def is_score_form(questionnaire: str | None) -> bool:
     """Return whether a response's canonical, in any version, is that of the score sheet."""
-    return questionnaire is not None and questionnaire.partition("|")[0] == _URL
+    if questionnaire is None or not questionnaire.startswith(_URL):  # asked of every form that is read
+        return False
+    return questionnaire.partition("|")[0] == _URL
 
 
 def carried_in_forms(responses: Iterable[Mapping[str, Any]]) -> dict[str, Held]:
