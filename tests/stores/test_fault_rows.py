@@ -181,6 +181,25 @@ def test_row_22(ehr: Ehr, run: Run, code: str) -> None:
     assert {o["subject"]["reference"] for o in ehr.all("Observation")} == {"Patient/p1"}
 
 
+@pytest.mark.parametrize("status", [403, 404])
+def test_row_25(ehr: Ehr, run: Run, status: int) -> None:
+    """Row 25: where nothing is told of the Patient, the form is scored for whom it names, by that record's consents."""
+    denial = {
+        "resourceType": "Consent",
+        "id": "c1",
+        "status": "active",
+        "scope": {"coding": [{"code": "patient-privacy"}]},
+        "patient": {"reference": "Patient/p2"},
+        "subject": {"reference": "Patient/p2"},  # by which this small server searches
+        "provision": {"type": "deny"},
+    }
+    ehr.resources = [form("r1"), form("r2", subject="Patient/p2"), denial]
+    ehr.on_search["Patient"] = (status, {}, {})
+    done = run()
+    assert (done.exit, done.scored, done.withheld) == (Exit.DONE, 1, 1)
+    assert {o["subject"]["reference"] for o in ehr.all("Observation")} == {"Patient/p1"}
+
+
 def test_row_31(ehr: Ehr, put: Callable[..., Written]) -> None:
     """Row 31: where a condition matches several, the write waits for a person."""
     without_bundles(ehr, conditionalCreate=True)
