@@ -129,8 +129,8 @@ class FolderSite(_Common):
         file.write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
 
 
-class HapiSite(_Common):
-    """A server."""
+class _ServerSite(_Common):
+    """What a test does on any server."""
 
     def __init__(self, fhir: Any, state: Path, catalog: Catalog) -> None:
         super().__init__(catalog)
@@ -151,6 +151,10 @@ class HapiSite(_Common):
     def edit(self, resource: dict[str, Any]) -> None:
         self.fhir.put(resource)
 
+
+class HapiSite(_ServerSite):
+    """A server."""
+
     def clear(self) -> None:
         self.wipe("Provenance", "Task", "Observation")
         self.forget()
@@ -163,27 +167,8 @@ class HapiSite(_Common):
             self.fhir.post({"resourceType": "Bundle", "type": "transaction", "entry": entries})
 
 
-class RouterSite(_Common):
+class RouterSite(_ServerSite):
     """A server that names no next page, keeps no transaction together, and finds nothing where it does not know how."""
-
-    def __init__(self, base: str, state: Path, catalog: Catalog) -> None:
-        super().__init__(catalog)
-        self.fhir = hapi_server.FhirClient(base)
-        self.state = state
-
-    def store(self) -> Store:
-        return ServerStore(self.fhir.base)
-
-    def load(self, *resources: dict[str, Any]) -> None:
-        for resource in resources:
-            self.fhir.put(resource)
-
-    def all(self, kind: str) -> list[dict[str, Any]]:
-        found = self.fhir.get(kind, _count="1000", _sort="_lastUpdated")
-        return [entry["resource"] for entry in found.get("entry", [])]
-
-    def edit(self, resource: dict[str, Any]) -> None:
-        self.fhir.put(resource)
 
     def clear(self) -> None:
         for kind in ("Provenance", "Task", "Observation"):
@@ -211,7 +196,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def router_site(router: str, tmp_path: Path, catalog: Catalog) -> Iterator[RouterSite]:
     """The router, empty."""
-    site = RouterSite(router, tmp_path / "state", catalog)
+    site = RouterSite(hapi_server.FhirClient(router), tmp_path / "state", catalog)
     yield site
     site.fhir.delete("")
     site.fhir.close()
