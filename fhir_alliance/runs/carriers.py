@@ -7,17 +7,15 @@ from typing import Any, Final, NamedTuple
 
 from fhir_alliance.config import ScoreRoute
 from fhir_alliance.core.model import Write
-from fhir_alliance.errors import AccessDenied, Unreachable
 from fhir_alliance.fhir.carried_scores import Held
 from fhir_alliance.fhir.difference import Change, ChangeKind
 from fhir_alliance.fhir.observation import score_identifier
 from fhir_alliance.fhir.score_document import carried_in_documents, document
 from fhir_alliance.fhir.score_form import carried_in_forms, score_form
 from fhir_alliance.fhir.score_sheet import Sheet
+from fhir_alliance.runs.given import given
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.store import Store
-
-_NO_ANSWER: Final = "FA402"
 
 
 class Carrier(NamedTuple):
@@ -92,10 +90,5 @@ class Carriers:
 
     def _all(self, kind: str, subjects: Collection[str]) -> list[Mapping[str, Any]]:
         """Return the clients' resources of a kind, none where the server does not let us read them."""
-        try:
-            found = self._store.about(kind, sorted(subjects))
-        except (AccessDenied, Unreachable) as fault:
-            if fault.code == _NO_ANSWER:
-                raise
-            return []
-        return [resource for resource in found if isinstance(resource.get("meta", {}), dict)]
+        found = given(lambda: self._store.about(kind, sorted(subjects)))
+        return [resource for resource in found or () if isinstance(resource.get("meta", {}), dict)]

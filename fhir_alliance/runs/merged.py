@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from fhir_alliance.errors import AccessDenied, Unreachable
 from fhir_alliance.fhir.elements import is_shaped
 from fhir_alliance.fhir.identifiers import local
+from fhir_alliance.runs.given import given
 from fhir_alliance.stores.store import Store
 
-_NO_ANSWER: Final = "FA402"
 _STEPS: Final = 8  # of merges upon merges; nobody is merged more often
 
 
@@ -68,9 +67,5 @@ def _family(subject: str, links: Mapping[str, Mapping[str, Collection[str]]]) ->
 
 
 def _patients(store: Store, references: Iterable[str]) -> list[Mapping[str, Any]]:
-    try:
-        return [patient for patient in store.named("Patient", sorted(references)) if is_shaped(patient)]
-    except (AccessDenied, Unreachable) as fault:
-        if fault.code == _NO_ANSWER:
-            raise
-        return []
+    found = given(lambda: store.named("Patient", sorted(references)))
+    return [patient for patient in found or () if is_shaped(patient)]

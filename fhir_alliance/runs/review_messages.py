@@ -10,10 +10,10 @@ import orjson
 
 from fhir_alliance.config import ReviewRoute
 from fhir_alliance.core.model import Write
-from fhir_alliance.errors import AccessDenied, Unreachable
 from fhir_alliance.fhir.difference import Change, ChangeKind, Known, difference
 from fhir_alliance.fhir.review_message import HeldReview, carried_in_messages, review_message
 from fhir_alliance.fhir.safety_task import OPEN
+from fhir_alliance.runs.given import given
 from fhir_alliance.runs.record import Record
 from fhir_alliance.runs.turn import Turn
 from fhir_alliance.stores.journal import Journal
@@ -22,7 +22,6 @@ from fhir_alliance.stores.store import Store
 
 KIND: Final = "Communication"
 _USED: Final = "review-messages"  # in the journal: some of our reviews stand in messages
-_NO_ANSWER: Final = "FA402"
 TOLD: Final = "goal reviews as messages: the server takes no Task"
 _FIXED: Final = "a goal review has ended, and the server lets nobody change its message: tell whoever got it"
 
@@ -93,11 +92,7 @@ class ReviewMessages:
 
     def _messages(self, subjects: Collection[str]) -> list[Mapping[str, Any]]:
         """Return the clients' messages, none where the server does not let us read them."""
-        try:
-            found = self._store.about(KIND, sorted(subjects))
-        except (AccessDenied, Unreachable) as fault:
-            if fault.code == _NO_ANSWER:
-                raise
+        found = given(lambda: self._store.about(KIND, sorted(subjects)))
+        if found is None:
             self._is_blind = True
-            return []
-        return [resource for resource in found if isinstance(resource.get("meta", {}), dict)]
+        return [resource for resource in found or () if isinstance(resource.get("meta", {}), dict)]

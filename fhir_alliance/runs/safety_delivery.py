@@ -7,17 +7,17 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from fhir_alliance.core.model import Write
-from fhir_alliance.errors import AccessDenied, ServerRefuses, Unreachable
+from fhir_alliance.errors import AccessDenied, ServerRefuses
 from fhir_alliance.fhir.difference import Change, ChangeKind, Known, difference
 from fhir_alliance.fhir.elements import is_shaped
 from fhir_alliance.fhir.safety_task import communication
+from fhir_alliance.runs.given import given
 from fhir_alliance.runs.summary import Summary
 from fhir_alliance.runs.turn import planned
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.store import Store, Written
 
 Resource: TypeAlias = Mapping[str, Any]
-_NO_ANSWER: Final = "FA402"
 _USED: Final = "safety-messages"  # in the journal: some reviews stand as messages
 
 
@@ -44,12 +44,8 @@ class Delivery:
 
     def told(self, read: Callable[[], list[Resource]]) -> list[Resource] | None:
         """Return what the store gives, or None where it does not give that; raises only where it does not answer."""
-        try:
-            return [resource for resource in read() if is_shaped(resource)]
-        except (AccessDenied, Unreachable) as fault:
-            if fault.code == _NO_ANSWER:
-                raise
-            return None
+        found = given(read)
+        return None if found is None else [resource for resource in found if is_shaped(resource)]
 
     def may_have_messages(self) -> bool:
         """Return whether reviews of ours may stand as messages: some were sent, or no Task is taken."""

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from fhir_alliance.core.intake import Intake
 from fhir_alliance.core.model import Response, Write
 from fhir_alliance.core.safety import Concern
-from fhir_alliance.errors import AccessDenied, Unreachable
+from fhir_alliance.errors import Unreachable
 from fhir_alliance.fhir.identifiers import SCORE_FORM, local
 from fhir_alliance.fhir.inbound import OwnForm, Parked, Skipped, Withdrawal
 from fhir_alliance.fhir.inbound import Reading as Read
@@ -20,6 +20,7 @@ from fhir_alliance.fhir.wire import questionnaire_of
 from fhir_alliance.runs.audit import Tell, queried, untold, written
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.decisions import carry_out
+from fhir_alliance.runs.given import given
 from fhir_alliance.runs.intake import beside as proofs
 from fhir_alliance.runs.intake import signed, taken
 from fhir_alliance.runs.kept_out import keeper
@@ -40,7 +41,6 @@ from fhir_alliance.stores.store import Page as Portion
 from fhir_alliance.stores.store import Store
 
 LOG: Final = logging.getLogger("fhir_alliance.sync")
-_NO_ANSWER: Final = "FA402"
 _NO_SEARCH: Final = "FA409"
 _NO_ROUND: Final = "Clients who sent nothing were not looked at: what was left as files cannot be read back."
 
@@ -173,12 +173,7 @@ class Finder:
 
 def _held(store: Store, references: Sequence[str]) -> Sequence[Mapping[str, Any]]:
     """Return the Questionnaires at these references, none from a server that does not give them."""
-    try:
-        return store.named("Questionnaire", references) if references else ()
-    except (AccessDenied, Unreachable) as fault:
-        if fault.code == _NO_ANSWER:
-            raise
-        return ()
+    return given(lambda: store.named("Questionnaire", references) if references else ()) or ()
 
 
 def _terminology(store: Store, kind: str, urls: Sequence[str]) -> Sequence[Mapping[str, Any]]:
@@ -186,12 +181,7 @@ def _terminology(store: Store, kind: str, urls: Sequence[str]) -> Sequence[Mappi
 
     Without them, the forms that need them are parked with the names of their items.
     """
-    try:
-        return store.canonicals(kind, urls)
-    except (AccessDenied, Unreachable) as fault:
-        if fault.code == _NO_ANSWER:
-            raise
-        return ()
+    return given(lambda: store.canonicals(kind, urls)) or ()
 
 
 def read_page(page: Portion, desk: Desk, store: Store, now: datetime, summary: Summary) -> Reading:
