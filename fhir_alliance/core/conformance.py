@@ -219,6 +219,11 @@ def _missing(scale: Scale, plan: Plan, instrument: Instrument) -> Iterator[Probl
     if scale.missing.max_missing >= len(scale.items):
         yield Problem(f"scale {scale.id}", "its missing rule would score an empty form")
         return
+    if scale.missing.max_missing and scale.formula is Formula.COUNT:
+        yield Problem(f"scale {scale.id}", "its missing rule would count a missing answer as a low one")
+    elif scale.missing.max_missing and len({(items[i].low, items[i].high) for i in scale.items}) > 1:
+        # The mean of the others is no likely answer to an item of another range; the score can even leave the scale.
+        yield Problem(f"scale {scale.id}", "its missing rule fills gaps by a mean, but its items differ in range")
     for count in range(len(scale.items) + 1):
         answers = dict(list(full.items())[count:])
         value = plan.evaluate(answers)[0]

