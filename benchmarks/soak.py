@@ -34,6 +34,9 @@ def main(forms: int, rate: float, kills: int) -> None:
         f"a run after all of it writes {soaked.last['created'] or 'nothing'}, {soaked.last['updated'] or 'no update'}"
     )
     print(f"peak memory of a run: {min(soaked.peaks):.0f} to {max(soaked.peaks):.0f} MiB")
+    tenth = max(1, len(soaked.held) // 10)
+    by_tenth = [max(soaked.held[start : start + tenth]) for start in range(0, len(soaked.held), tenth)][:10]
+    print("held by the longest run, in each tenth of its requests: " + ", ".join(f"{mib:.0f}" for mib in by_tenth))
     if lost or doubled or again:
         sys.exit(1)
 

@@ -38,12 +38,16 @@ class Plan(NamedTuple):
 
 
 class Soaked(NamedTuple):
-    """What happened. faults: by kind.  peaks: the memory of each run in MiB.  last: what a run after all of it says."""
+    """What happened. faults: by kind.  peaks: the memory of each run in MiB.  last: what a run after all of it says.
+
+    held: MiB that the longest run held, at each of its requests.
+    """
 
     runs: int
     killed: int
     faults: Counter[str]
     peaks: list[float]
+    held: list[float]
     last: Mapping[str, Any]
 
 
@@ -75,11 +79,13 @@ def soak(base: str, folder: Path, plan: Plan) -> Soaked:
     config = folder / "soak.toml"
     config.write_text(f'[state]\nfolder = "{folder / "state"}"\n', encoding="utf-8")
     killed, peaks = 0, []
+    held: list[float] = []
     with fault_proxy.started(base, seed=plan.seed, rate=plan.rate, page=plan.page) as proxy:
         while True:
             at = proxy.count + chance.randint(*plan.between) if killed < plan.kills else 0
             ended = _run(config, proxy, at)
             peaks.append(ended.peak)
+            held = max(held, ended.held, key=len)
             killed += ended.signal == signal.SIGKILL
             if ended.signal != signal.SIGKILL and ended.status not in AGAIN:
                 break
@@ -87,13 +93,14 @@ def soak(base: str, folder: Path, plan: Plan) -> Soaked:
         faults = Counter({name: count for name, count in proxy.met.items() if name})
         proxy.rate = 0.0
         last = _run(config, proxy, 0)
-    return Soaked(len(peaks) + 1, killed, faults, [*peaks, last.peak], json.loads(last.said))
+    return Soaked(len(peaks) + 1, killed, faults, [*peaks, last.peak], held, json.loads(last.said))
 
 
 class _Ended(NamedTuple):
     signal: int
     status: int | None
     peak: float
+    held: list[float]
     said: bytes
 
 
@@ -102,6 +109,7 @@ def _run(config: Path, proxy: fault_proxy.FaultProxy, kill_at: int) -> _Ended:
     words = [sys.executable, "-m", "fhir_alliance", "--config", str(config), "sync", "--store", proxy.base, "--json"]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("FHIR_ALLIANCE_")}
     said, told = config.with_name("said"), config.with_name("told")
+    held: list[float] = []
     with (
         said.open("wb") as out,
         told.open("wb") as err,
@@ -109,6 +117,7 @@ def _run(config: Path, proxy: fault_proxy.FaultProxy, kill_at: int) -> _Ended:
     ):
 
         def watch(count: int) -> None:
+            held.append(_resident(child.pid))
             if count == kill_at:
                 child.send_signal(signal.SIGKILL)
 
@@ -118,7 +127,16 @@ def _run(config: Path, proxy: fault_proxy.FaultProxy, kill_at: int) -> _Ended:
         child.returncode = os.waitstatus_to_exitcode(ended)
     status = os.WEXITSTATUS(ended) if os.WIFEXITED(ended) else None
     by = os.WTERMSIG(ended) if os.WIFSIGNALED(ended) else 0
-    return _Ended(by, status, used.ru_maxrss / 1024, said.read_bytes())
+    return _Ended(by, status, used.ru_maxrss / 1024, held, said.read_bytes())
+
+
+def _resident(process: int) -> float:
+    """Return MiB that a process holds, 0 where the system does not say it or the process has ended."""
+    try:
+        pages = int(Path(f"/proc/{process}/statm").read_text("ascii").split()[1])
+    except (OSError, IndexError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def standing(fhir: FhirClient) -> tuple[Counter[tuple[str, str]], Counter[str]]:
