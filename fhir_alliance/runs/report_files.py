@@ -26,8 +26,9 @@ from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.report import Report, ReportOrder
 from fhir_alliance.stores.files import new_file, new_folder
 from fhir_alliance.views.csv_text import csv_text
-from fhir_alliance.views.report_page import Told, report_page
-from fhir_alliance.views.report_pdf import paper, paper_text, report_pdf
+from fhir_alliance.views.report_page import report_page
+from fhir_alliance.views.report_pdf import Block, paper, paper_text, report_pdf
+from fhir_alliance.views.report_words import Told
 
 MANIFEST: Final = "manifest.json"
 TALLY: Final = "tally.csv"
@@ -44,7 +45,7 @@ def write_report(report: Report, folder: Path, catalog: Catalog) -> dict[str, An
     files = report_files(report, found)
     if report.order.audience.role is Role.INSURER:
         # neither PDF nor Parquet can be looked into: the words of the one are, and the other holds the table's numbers
-        words = paper_text(paper(report.order.measure, report.tally, _told(report, found))).encode()
+        words = paper_text(_paper(report, found)).encode()
         LeakScan(catalog.instruments.values(), catalog.questionnaires).demand_none(files | {"report.pdf": words})
     files |= packed_files(report, found)
     manifest = found | {"files": {name: sha256(content).hexdigest() for name, content in sorted(files.items())}}
@@ -80,10 +81,14 @@ def packed_files(report: Report, facts: Mapping[str, Any]) -> dict[str, bytes]:
     """
     order, files = report.order, dict[str, bytes]()
     if "pdf" in order.also:
-        files["report.pdf"] = report_pdf(paper(order.measure, report.tally, _told(report, facts)), order.cut)
+        files["report.pdf"] = report_pdf(_paper(report, facts), order.cut)
     if "parquet" in order.also:
         files["tally.parquet"] = tally_parquet(report.tally)
     return files
+
+
+def _paper(report: Report, facts: Mapping[str, Any]) -> tuple[Block, ...]:
+    return paper(report.order.measure, report.tally, _told(report, facts), report.shown)
 
 
 def tally_parquet(tally: Tally) -> bytes:

@@ -45,25 +45,52 @@ COLOURS: Final = (
     "@media print{:root{color-scheme:light}}"
 )
 
+# How marks look, by class.
+MARKS: Final[Mapping[str, str]] = {
+    "quiet": "fill:var(--muted)",
+    "strong": "font-weight:600",
+    "large": "font-size:19px;font-weight:600",
+    "heading": "font-size:14px;font-weight:600",
+    "small": "font-size:11px",
+    "grid": "stroke:var(--faint)",
+    "axis": "stroke:var(--muted)",
+    "edge": "stroke:var(--muted);fill:none",
+    "frame": "stroke:var(--muted);fill:var(--paper)",
+    "frame-first": "stroke:var(--first);stroke-width:2;fill:var(--paper)",
+    "shade": "fill:var(--faint);stroke:none",
+    "glow": "fill:var(--glow);stroke:none",
+    "limit": "stroke:var(--ink);stroke-dasharray:6 4;fill:none",
+    "guide": "stroke:var(--muted);stroke-dasharray:2 3;fill:none",
+    "line-first": "stroke:var(--first);stroke-width:2;fill:none",
+    "line-second": "stroke:var(--second);stroke-width:2;stroke-dasharray:7 3;fill:none",
+    "line-third": "stroke:var(--third);stroke-width:2;stroke-dasharray:2 3;fill:none",
+    "dot-first": "fill:var(--first);stroke:var(--paper)",
+    "dot-second": "fill:var(--second);stroke:var(--paper)",
+    "dot-third": "fill:var(--third);stroke:var(--paper)",
+    "dot-quiet": "fill:var(--muted);stroke:var(--paper)",
+    "ring-first": "fill:var(--paper);stroke:var(--first);stroke-width:2",
+    "ring-second": "fill:var(--paper);stroke:var(--second);stroke-width:2",
+    "ring-third": "fill:var(--paper);stroke:var(--third);stroke-width:2",
+    "ring-quiet": "fill:var(--paper);stroke:var(--muted);stroke-width:1.5",
+    "missing": "stroke:var(--muted);stroke-width:1.6;fill:none",
+}
+
 PICTURES: Final = (
     ".picture{background:var(--paper);font-family:system-ui,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;"
     "font-size:12px}"
     ".picture text{fill:var(--ink);unicode-bidi:plaintext}"
-    ".picture .quiet{fill:var(--muted)}.picture .strong{font-weight:600}.picture .large{font-size:19px;font-weight:600}"
-    ".picture .heading{font-size:14px;font-weight:600}.picture .small{font-size:11px}"
-    ".grid{stroke:var(--faint)}.axis{stroke:var(--muted)}.edge{stroke:var(--muted);fill:none}"
-    ".frame{stroke:var(--muted);fill:var(--paper)}.frame-first{stroke:var(--first);stroke-width:2;fill:var(--paper)}"
-    ".shade{fill:var(--faint);stroke:none}.glow{fill:var(--glow);stroke:none}"
-    ".limit{stroke:var(--ink);stroke-dasharray:6 4;fill:none}.guide{stroke:var(--muted);stroke-dasharray:2 3;fill:none}"
-    ".line-first{stroke:var(--first);stroke-width:2;fill:none}"
-    ".line-second{stroke:var(--second);stroke-width:2;stroke-dasharray:7 3;fill:none}"
-    ".line-third{stroke:var(--third);stroke-width:2;stroke-dasharray:2 3;fill:none}"
-    ".dot-first{fill:var(--first);stroke:var(--paper)}.dot-second{fill:var(--second);stroke:var(--paper)}"
-    ".dot-third{fill:var(--third);stroke:var(--paper)}.dot-quiet{fill:var(--muted);stroke:var(--paper)}"
-    ".ring-first{fill:var(--paper);stroke:var(--first);stroke-width:2}"
-    ".ring-second{fill:var(--paper);stroke:var(--second);stroke-width:2}"
-    ".ring-third{fill:var(--paper);stroke:var(--third);stroke-width:2}"
-    ".ring-quiet{fill:var(--paper);stroke:var(--muted);stroke-width:1.5}"
-    ".missing{stroke:var(--muted);stroke-width:1.6;fill:none}"
-    "@media print{.picture{print-color-adjust:exact;-webkit-print-color-adjust:exact}}"
+    + "".join(f".picture .{name}{{{look}}}" for name, look in MARKS.items())
+    + "@media print{.picture{print-color-adjust:exact;-webkit-print-color-adjust:exact}}"
+)
+
+
+def _light(look: str) -> str:
+    for name, colour in LIGHT.items():
+        look = look.replace(f"var(--{name})", colour)
+    return look
+
+
+# The same looks for a PDF, whose library knows classes, but neither custom properties nor selectors of two steps.
+PRINTED: Final = f".picture{{font-family:helvetica;font-size:12px;fill:{LIGHT['ink']}}}" + "".join(
+    f".{name}{{{_light(look)}}}" for name, look in MARKS.items()
 )

@@ -24,7 +24,7 @@ from htpy import Element, Node
 
 from fhir_alliance.core.model import Count, Missing
 from fhir_alliance.views.drawing import element, legible
-from fhir_alliance.views.palette import COLOURS, PICTURES
+from fhir_alliance.views.palette import COLOURS, PICTURES, PRINTED
 
 HIDDEN: Final = "hidden, so that nobody in a small group is known by it"
 
@@ -60,28 +60,26 @@ class Picture(msgspec.Struct, frozen=True):
 
     def element(self, style: str = "") -> Element:
         """Return the drawing as an SVG element. style: a style sheet of its own, where no page brings one."""
-        width, height = self.drawn.width, self.drawn.height
         title, description = f"{self.name}-title", f"{self.name}-description"
-        return Element("svg")(
-            {
-                "xmlns": "http://www.w3.org/2000/svg",
-                "class": "picture",
-                "role": "img",
-                "aria-labelledby": f"{title} {description}",
-                "viewBox": f"0 0 {width} {height}",
-                "width": str(width),
-                "height": str(height),
-            }
-        )[
+        return self._frame({"role": "img", "aria-labelledby": f"{title} {description}"})[
             element("title", children=self.title, id=title),
             element("desc", children=self.description, id=description),
             Element("style")[style] if style else None,
             self.drawn.marks,
         ]
 
+    def printed(self) -> str:
+        """Return the drawing for a PDF, in the colours of paper; its title and description stand beside it there."""
+        return legible("".join(self._frame({})[Element("style")[PRINTED], self.drawn.marks].iter_chunks()))
+
     def standalone(self) -> str:
         """Return an SVG file that needs nothing else: no font, script or address."""
         return legible("".join(self.element(COLOURS + PICTURES).iter_chunks())) + "\n"
+
+    def _frame(self, attributes: dict[str, str]) -> Element:
+        width, height = self.drawn.width, self.drawn.height
+        size = {"viewBox": f"0 0 {width} {height}", "width": str(width), "height": str(height)}
+        return Element("svg")({"xmlns": "http://www.w3.org/2000/svg", "class": "picture"} | attributes | size)
 
 
 def counted(count: Count) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 from fhir_alliance.core.measures.bad_input import RULES
 from fhir_alliance.core.measures.definition import Measure
 from fhir_alliance.core.model import Tally
-from fhir_alliance.views.report_page import left_out_words, rate_words, said
+from fhir_alliance.views.report_words import left_out_words, rate_words, said
 
 
 def measures_table(measures: Iterable[Measure]) -> RenderableType:

@@ -1,6 +1,7 @@
-"""The pictures of a measure's report: first against last scores for supervisors, and timeliness month by month.
+"""The pictures of a measure's report, for its page and for paper.
 
-Both are left out below eleven: of fewer people a scatter tells of persons, of fewer reviews a share jumps by chance.
+Flows of the populations for everybody; first against last scores for supervisors; timeliness month by month. The last
+two are left out below eleven: of fewer people a scatter tells of persons, of fewer reviews a share jumps by chance.
 """
 
 from __future__ import annotations
@@ -20,11 +21,17 @@ from fhir_alliance.core.model import Missing, NoValue, Part, Tally
 from fhir_alliance.core.suppression import SMALL
 from fhir_alliance.core.talking_therapies import Measured
 from fhir_alliance.views.picture import Picture
+from fhir_alliance.views.population_flow import Flow, LeftOut, Stage, population_flow
 from fhir_alliance.views.prepost_picture import Dot, PrePost, prepost_picture
+from fhir_alliance.views.report_words import POPULATIONS, rate_words, unit_of
 from fhir_alliance.views.run_chart import Period, RunChart, run_chart
 
 FEWEST: Final = SMALL + 1
-_UNITS: Final = {"person": "people", "Task": "reviews"}
+
+
+def flows(tally: Tally) -> list[Picture]:
+    """Return one flow of the populations for each rate of a measure."""
+    return [_flow(part, unit_of(tally.basis)) for part in tally.parts if not part.stratum]
 
 
 def scatters(measure: Measure, people: Iterable[Shown]) -> list[Picture]:
@@ -50,12 +57,13 @@ def scatters(measure: Measure, people: Iterable[Shown]) -> list[Picture]:
 def timeliness(measure: Measure, tally: Tally) -> list[Picture]:
     """Return the run chart of a measure that counts by month; of a single month there is none."""
     found = []
+    counted = unit_of(measure.basis)
     for group in measure.groups:
         parts = [part for part in months_of(tally.parts) if part.group == group.id]
         periods = tuple(_period(part) for part in parts)
         if sum(not isinstance(period.value, Missing) for period in periods) > 1:
             reached = " and ".join(clause.words for clause in group.populations[Population.NUMERATOR])
-            told = RunChart(f"{group.title}, by month", f"% {reached}", periods, Decimal(100), cases=unit_of(measure))
+            told = RunChart(f"{group.title}, by month", f"% {reached}", periods, Decimal(100), cases=counted)
             found.append(run_chart(told, f"months-{group.id}"))
     return found
 
@@ -65,9 +73,16 @@ def months_of(parts: Sequence[Part]) -> list[Part]:
     return sorted((part for part in parts if part.stratum.startswith(f"{MONTH}:")), key=lambda p: (p.group, p.stratum))
 
 
-def unit_of(measure: Measure) -> str:
-    """Return what a measure counts, in the plural."""
-    return _UNITS.get(measure.basis, f"{measure.basis}s")
+def _flow(part: Part, unit: str) -> Picture:
+    counts = part.counts
+    out = [p for p in (Population.EXCLUSION, Population.EXCEPTION) if p.value in counts]
+    excluded = tuple(LeftOut(POPULATIONS[p], counts[p.value]) for p in out)
+    stages = (
+        Stage(POPULATIONS[Population.INITIAL], counts[Population.INITIAL.value]),
+        Stage(POPULATIONS[Population.DENOMINATOR], counts[Population.DENOMINATOR.value], excluded),
+        Stage(POPULATIONS[Population.NUMERATOR], counts[Population.NUMERATOR.value], note=rate_words(counts)),
+    )
+    return population_flow(Flow(part.title, stages, unit), f"flow-{part.group}")
 
 
 def _dots(courses: Iterable[Measured]) -> tuple[Dot, ...]:

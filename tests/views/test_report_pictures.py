@@ -19,8 +19,9 @@ from fhir_alliance.core.ways_out import Grounds, ViewPass, to_supervisor
 from fhir_alliance.runs.catalog import load_catalog
 from fhir_alliance.runs.consent_files import load_table
 from fhir_alliance.runs.measures import load_measures
-from fhir_alliance.views.report_page import Told, report_page, strata_of
+from fhir_alliance.views.report_page import report_page
 from fhir_alliance.views.report_pictures import scatters, timeliness
+from fhir_alliance.views.report_words import Told, strata_of
 
 MEASURES = load_measures()
 OUTCOME, TIMELY = MEASURES["outcome-by-mode"], MEASURES["reviews-in-time"]
