@@ -123,6 +123,7 @@ class EventPart(_Limits):
     before: str = ""
     any_of: tuple[_Name, ...] = ()
     pick: Pick = Pick.ALL
+    same_codes_as: str = ""
 
     def noun(self, name: str) -> Event:
         """Return the event."""
@@ -147,6 +148,7 @@ class EventPart(_Limits):
             self.before,
             self.any_of,
             self.pick,
+            self.same_codes_as,
         )
 
 
@@ -314,10 +316,8 @@ def _dangling(measure: Measure) -> list[str]:
     for event in measure.events:
         used += [(name, sets) for name in (*event.codes, event.answer, event.disposition, event.reason)]
         used += [(name, windows) for _, name in event.windows]
-        used += [
-            (name, events)
-            for name in (event.overlaps, event.before, *event.any_of, event.near.event if event.near else "")
-        ]
+        used += [(event.near.event, events)] if event.near else []
+        used += [(name, events) for name in (event.overlaps, event.before, event.same_codes_as, *event.any_of)]
     for window in measure.windows:
         used += [(p.of, windows | events) for p in (window.start, window.to)]
     clauses = [c for group in measure.groups for clauses in group.populations.values() for c in clauses]

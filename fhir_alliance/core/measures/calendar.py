@@ -21,6 +21,7 @@ Answer3: TypeAlias = bool | None
 
 _TICK: Final = timedelta(microseconds=1)
 _DAY: Final = timedelta(days=1)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _WRITTEN: Final = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(Z|[+-]\d\d:\d\d)?)?)?)?"
 )
@@ -121,8 +122,8 @@ def at_or_before(one: Bound, other: Bound, by: By) -> Answer3:
 
 
 def overlaps(one: Span, other: Span, by: By) -> Answer3:
-    """Return whether two spans share a moment."""
-    return both(at_or_before(one.start, other.end, by), at_or_before(other.start, one.end, by))
+    """Return whether two spans share a moment; one known end of a span can suffice to be sure that they do."""
+    return both(_reaches(one, other, by), _reaches(other, one, by))
 
 
 def within(inner: Span, outer: Span, by: By) -> Answer3:
@@ -137,12 +138,20 @@ def both(one: Answer3, other: Answer3) -> Answer3:
     return None if one is None or other is None else True
 
 
+def _reaches(one: Span, other: Span, by: By) -> Answer3:
+    """Return whether a span starts by the end of another; a start not known is by its own span's end at the latest."""
+    start = one.end if one.start is Edge.UNKNOWN else one.start
+    end = other.start if other.end is Edge.UNKNOWN else other.end
+    sure = at_or_before(start, end, by)
+    return sure or (sure if (start, end) == (one.start, other.end) else None)
+
+
 def before(point: Moment) -> Moment:
     """Return the last moment before a point, as precise as the point: the end of a span that leaves it out."""
     if point.last - point.first >= _DAY - _TICK:  # a day, a month or a year
         return moment_of(days_later(point.first_day, -1))
-    start = point.first - timedelta(milliseconds=1)  # CQL counts datetimes in milliseconds
-    return Moment(start, start, start.date(), start.date())
+    start = point.first - _MILLISECOND  # CQL counts datetimes in milliseconds
+    return Moment(start, start + _MILLISECOND - _TICK, start.date(), start.date())
 
 
 def months_later(day: date, months: int) -> date:

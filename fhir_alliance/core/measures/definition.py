@@ -99,6 +99,7 @@ class Event(msgspec.Struct, frozen=True):
     answer, disposition, reason: names of code sets.  windows: each has to hold.
     overlaps: an event with which it shares a moment (to the instant, not the day).
     near: an event beside which it lies.  before: an event before whose day it began.
+    same_codes_as: an event with which it shares a code (a score, and the goal that is measured by it).
     any_of: this event is what some others are together.
     """
 
@@ -122,6 +123,7 @@ class Event(msgspec.Struct, frozen=True):
     before: str = ""
     any_of: tuple[str, ...] = ()
     pick: Pick = Pick.ALL
+    same_codes_as: str = ""
 
 
 class Point(msgspec.Struct, frozen=True):

@@ -223,6 +223,7 @@ class _Reading:
             and not (event.has_value and not fact.has_value)
             and (not event.disposition or bool(fact.disposition & self._codes[event.disposition]))
             and event.value.hold(fact.value)
+            and (not event.same_codes_as or any(fact.codes & o.codes for o in self._facts(event.same_codes_as)))
         )
 
     def _is_then(self, fact: Fact, event: Event) -> bool:
