@@ -10,17 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from datetime import UTC, datetime
 from decimal import Decimal
-from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from fhir_alliance.core.consent_request import ALLIANCE_ITEM, Datum
 from fhir_alliance.core.keys import PANEL, score_key
-from fhir_alliance.core.labels import NOT_TO_THERAPIST, is_kept_from, union
+from fhir_alliance.core.labels import union
 from fhir_alliance.core.model import (
     Band,
     Cleared,
@@ -41,8 +39,7 @@ from fhir_alliance.core.model import (
 from fhir_alliance.core.scoring import Plan
 from fhir_alliance.core.ways_out import ItemsPass
 from fhir_alliance.fhir import identifiers as ids
-from fhir_alliance.fhir.elements import MISSHAPEN
-from fhir_alliance.fhir.labels import codings, labels_of
+from fhir_alliance.fhir.labels import codings
 
 _AMENDED = FormStatus.AMENDED  # looking a member up costs more than comparing it
 _LABEL_SETS = 64  # of one instrument; a clinic has a handful, and a hostile record must not fill the memory
@@ -321,102 +318,6 @@ def score_identifier(resource: Mapping[str, Any]) -> str:
         if identifier.get("system") == ids.SCORE:
             return str(identifier.get("value", ""))
     return ""
-
-
-_RATED: Final = {f"{rater.value}-rated": rater for rater in Rater}
-
-
-def read_score(resource: Mapping[str, Any], instruments: Mapping[str, Instrument], base: str = "") -> Score | None:
-    """Return the score in a stored Observation of ours, or None for panels, items, what others wrote or misshaped."""
-    try:
-        return _read_score(resource, instruments, base)
-    except MISSHAPEN:
-        return None
-
-
-def _read_score(resource: Mapping[str, Any], instruments: Mapping[str, Instrument], base: str) -> Score | None:
-    key = score_identifier(resource)
-    code = _own_code(resource)
-    if not key or not code:
-        return None
-    parts = code.split("-")
-    for length in range(1, len(parts)):  # both ids may have hyphens
-        instrument = instruments.get("-".join(parts[:length]))
-        if instrument is None:
-            continue
-        for scale in instrument.scales:
-            if code == f"{instrument.id}-{scale.id}":
-                return _stored_score(resource, key, instrument, scale, base)
-    return None
-
-
-def _stored_score(resource: Mapping[str, Any], key: str, instrument: Instrument, scale: Scale, base: str) -> Score:
-    method = ((resource.get("method") or {}).get("coding") or [{}])[0]
-    said = {c.get("code") for concept in resource.get("category") or () for c in concept.get("coding") or ()}
-    asked = len(scale.items)
-    components = _components(resource)
-    answered = int(components.get("items-answered", {}).get("valueInteger", asked))
-    spoken = (components.get("language", {}).get("valueCodeableConcept") or {}).get("coding") or [{}]
-    value, band = _stored_value(resource, scale)
-    return Score(
-        key,
-        instrument.id,
-        str(method.get("version", "")),
-        scale.id,
-        ids.local(str((resource.get("subject") or {}).get("reference", "")), base),
-        next((rater for code, rater in _RATED.items() if code in said), instrument.rater),
-        _stored_moment(str(resource.get("effectiveDateTime", ""))),
-        value,
-        answered,
-        asked - scale.missing.max_missing,
-        asked,
-        str(method.get("code", "")).endswith("-prorated"),
-        band,
-        resource.get("status") == "entered-in-error",
-        str(spoken[0].get("code", "")),
-        str(((resource.get("focus") or [{}])[0]).get("reference", "")),
-        ids.local(str((resource.get("encounter") or {}).get("reference", "")), base),
-        is_kept_from(labels_of(resource), NOT_TO_THERAPIST),
-    )
-
-
-def _components(resource: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the components by our code for them."""
-    return {
-        coding.get("code", ""): component
-        for component in resource.get("component") or ()
-        for coding in (component.get("code") or {}).get("coding") or ()
-        if coding.get("system") == ids.TERMS
-    }
-
-
-def _stored_value(resource: Mapping[str, Any], scale: Scale) -> tuple[Number | NoValue, Any]:
-    quantity = resource.get("valueQuantity")
-    if quantity is None or "value" not in quantity:
-        absent = ((resource.get("dataAbsentReason") or {}).get("coding") or [{}])[0]
-        notes = resource.get("note") or [{}]
-        note = str(notes[0].get("text", "")).removesuffix(".")
-        return NoValue(str(absent.get("code", "unknown")), note[:1].lower() + note[1:]), None
-    exact = Decimal(str(quantity["value"]))
-    value: Number = int(exact) if exact == exact.to_integral_value() else exact
-    codes = {c.get("code") for i in resource.get("interpretation") or () for c in i.get("coding") or ()}
-    return value, next((band for band in scale.bands if band.code in codes), None)
-
-
-@lru_cache(maxsize=4096)
-def _stored_moment(text: str) -> datetime:
-    """Return when a stored score is from, as `inbound.moment` ordered it: a bare day counts as its noon."""
-    if len(text) == 10:
-        text += "T12:00:00+00:00"
-    try:
-        return datetime.fromisoformat(text.replace(":60", ":59")).astimezone(UTC)
-    except ValueError:  # ours always has one; a server may have cut it
-        return datetime.min.replace(tzinfo=UTC)
-
-
-def _own_code(resource: Mapping[str, Any]) -> str:
-    codings = (resource.get("code") or {}).get("coding") or ()
-    return next((str(c.get("code", "")) for c in codings if c.get("system") == ids.SCORES), "")
 
 
 def _profile(scale: Scale) -> str:

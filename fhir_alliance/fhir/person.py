@@ -15,7 +15,8 @@ from fhir_alliance.core.measures.calendar import Moment, moment
 from fhir_alliance.core.measures.people import NO_CODES, Codes, Death, Episode, Fact, Kind, Person
 from fhir_alliance.core.model import Instrument, Mode, Number
 from fhir_alliance.fhir.identifiers import ACT_CODE, local
-from fhir_alliance.fhir.observation import read_score
+from fhir_alliance.fhir.remembered import remembered
+from fhir_alliance.fhir.stored_score import read_score
 from fhir_alliance.fhir.task import read_review, review_identifier
 from fhir_alliance.fhir.timing import clinical_status, code_in, period_of, point_of, prevalence, span_of
 
@@ -91,6 +92,11 @@ def person_of(
 
 def codes_of(*concepts: Any) -> Codes:
     """Return all codings of some concepts as pairs of system and code."""
+    return _codes(*concepts) if any(concepts) else NO_CODES
+
+
+@remembered
+def _codes(*concepts: Any) -> Codes:
     return frozenset(
         (str(coding.get("system", "")), str(coding["code"]))
         for concept in concepts

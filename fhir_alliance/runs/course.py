@@ -22,7 +22,7 @@ from fhir_alliance.core.rules.course import expected, reach
 from fhir_alliance.core.rules.series import Series, series_of
 from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.identifiers import local
-from fhir_alliance.fhir.observation import read_score
+from fhir_alliance.fhir.stored_score import read_score
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.change import scale_of
 from fhir_alliance.runs.course_file import Calibration, CourseFile, Coverage, SessionError

@@ -18,7 +18,7 @@ from fhir_alliance.fhir.answers import whole
 from fhir_alliance.fhir.chart import read_session, read_targets
 from fhir_alliance.fhir.elements import is_shaped
 from fhir_alliance.fhir.identifiers import local
-from fhir_alliance.fhir.observation import read_score
+from fhir_alliance.fhir.stored_score import read_score
 from fhir_alliance.fhir.wire import strict_json
 from fhir_alliance.runs.catalog import Catalog
 

@@ -8,14 +8,27 @@ that gives no Patients leaves each record by itself.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from fhir_alliance.fhir.elements import is_shaped
 from fhir_alliance.fhir.identifiers import local
 from fhir_alliance.runs.given import given
-from fhir_alliance.stores.store import Store
 
 _STEPS: Final = 8  # of merges upon merges; nobody is merged more often
+
+
+class Source(Protocol):
+    """What tells of merged records: a store, or the people of a folder."""
+
+    @property
+    def base(self) -> str:
+        """Return the server's address, "" of a folder."""
+
+    def named(self, kind: str, references: Collection[str]) -> list[Mapping[str, Any]]:
+        """Return Patients with these references."""
+
+    def about(self, kind: str, subjects: Collection[str]) -> list[Mapping[str, Any]]:
+        """Return Consents about these patients."""
 
 
 class Kindred(NamedTuple):
@@ -28,7 +41,7 @@ class Kindred(NamedTuple):
     ids: frozenset[str]
 
 
-def families_of(store: Store, subjects: Collection[str]) -> dict[str, Kindred]:
+def families_of(store: Source, subjects: Collection[str]) -> dict[str, Kindred]:
     """Return the family of each client whose record is linked with another; who is not in it stands alone.
 
     Raises Unreachable FA402 where the store does not answer.
@@ -66,6 +79,6 @@ def _family(subject: str, links: Mapping[str, Mapping[str, Collection[str]]]) ->
     return Kindred(standing.pop() if len(standing) == 1 else "", frozenset(ids))
 
 
-def _patients(store: Store, references: Iterable[str]) -> list[Mapping[str, Any]]:
+def _patients(store: Source, references: Iterable[str]) -> list[Mapping[str, Any]]:
     found = given(lambda: store.named("Patient", sorted(references)))
     return [patient for patient in found or () if is_shaped(patient)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from functools import cache
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -20,9 +22,11 @@ from fhir_alliance.core.model import Family
 from fhir_alliance.core.suppression import SMALL
 from fhir_alliance.core.ways_out import Grounds, Refused, ReportPass, to_insurer, to_quality, to_supervisor
 from fhir_alliance.fhir.person import KINDS
-from fhir_alliance.runs.merged import Kindred, families_of, links_of
+from fhir_alliance.runs.merged import Kindred, Source, families_of, links_of
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.record import consents_of, relied_on
+from fhir_alliance.stores.folder import FolderStore
+from fhir_alliance.stores.folder_people import FolderPeople
 from fhir_alliance.stores.store import PersonRecord, Store
 
 
@@ -70,28 +74,45 @@ class Kin(NamedTuple):
     consents: list[ConsentRecord]
 
 
-def kin_of(record: PersonRecord, store: Store) -> Kin | None:
-    """Return what else there is of a person whose record was merged, or None where it was not."""
-    if not any(links_of(record.patient, store.base).values()):
-        return None
-    subject = _subject(record)
+# gives the kin of a record by its id; None where nobody has looked
+LookUp: TypeAlias = Callable[[str], Kin | None]
+
+
+@contextmanager
+def kin_in(store: Store) -> Iterator[LookUp]:
+    """Give what looks up kin in a store; of a folder in the files that hold its people, read when first needed."""
+    with ExitStack() as held:
+
+        @cache
+        def source() -> Source:
+            if not isinstance(store, FolderStore):
+                return store
+            return held.enter_context(closing(FolderPeople(store.folder, ())))
+
+        yield lambda name: _kin_of(name, source())
+
+
+def _kin_of(name: str, store: Source) -> Kin:
+    subject = f"Patient/{name}"
     families = families_of(store, {subject})
     family = families.get(subject, Kindred("", frozenset({subject})))
     return Kin(family.ids, consents_of(store, {subject}, families).get(subject, []))
 
 
-def let_in(record: PersonRecord, wish: Wish, policy: Policy, base: str, kin: Kin | None = None) -> ReportPass | Refused:
+def let_in(record: PersonRecord, wish: Wish, policy: Policy, base: str, look_up: LookUp) -> ReportPass | Refused:
     """Return what lets a person into a report, or why they are left out.
 
     Consents count as of now, not as of the period: who has revoked one since is left out.
-    kin: of a record that was merged with another. Where it is merged and nobody has looked, the person is left out.
+    look_up: asked for the kin of a record that was merged with another; without it the person is left out.
     """
     subject, boundaries, bars = _subject(record), policy.boundaries, tuple[str, ...]()
     consents = [relied_on(r, base) for r in record.resources if r.get("resourceType") == "Consent"]
-    if kin is not None:
-        consents, boundaries = kin.consents, boundaries.of_person(kin.ids)
-    elif any(links_of(record.patient, base).values()):
-        bars = (_NOT_LOOKED_AT,)
+    if any(links_of(record.patient, base).values()):
+        kin = look_up(str(record.patient.get("id", "")))
+        if kin is None:
+            bars = (_NOT_LOOKED_AT,)
+        else:
+            consents, boundaries = kin.consents, boundaries.of_person(kin.ids)
     grounds = Grounds(consents, policy.consent.defaults, wish.now)
     request = _request(subject, wish, boundaries)
     return _WAYS[wish.audience.role](msgspec.structs.replace(request, bars=(*request.bars, *bars)), grounds)

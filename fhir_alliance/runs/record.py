@@ -19,10 +19,11 @@ from fhir_alliance.fhir.difference import Known
 from fhir_alliance.fhir.elements import is_shaped
 from fhir_alliance.fhir.finding import finding_identifier
 from fhir_alliance.fhir.identifiers import local
-from fhir_alliance.fhir.observation import read_score, score_identifier
+from fhir_alliance.fhir.observation import score_identifier
 from fhir_alliance.fhir.setting import setting_of
+from fhir_alliance.fhir.stored_score import read_score
 from fhir_alliance.fhir.task import read_review, review_identifier
-from fhir_alliance.runs.merged import Kindred, families_of
+from fhir_alliance.runs.merged import Kindred, Source, families_of
 from fhir_alliance.stores.store import Store
 
 Consents: TypeAlias = Mapping[str, Sequence[ConsentRecord]]
@@ -124,7 +125,7 @@ def _has_left(care_plans: Collection[Mapping[str, Any]]) -> bool:
 
 
 def consents_of(
-    store: Store, subjects: Collection[str], families: Mapping[str, Kindred] | None = None
+    store: Source, subjects: Collection[str], families: Mapping[str, Kindred] | None = None
 ) -> dict[str, list[ConsentRecord]]:
     """Return the Consents of each client; all of them or none: raises ConsentUnreachable FA302.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import pickle
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -12,6 +14,7 @@ import msgspec
 
 from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.person import KINDS
+from fhir_alliance.runs.readers import Kin, kin_in
 from fhir_alliance.runs.report_people import Brief, Examined, Examiner, examined, one_by_one
 from fhir_alliance.stores.crew import Crew, processes
 from fhir_alliance.stores.folder import FolderStore
@@ -30,23 +33,18 @@ from fhir_alliance.stores.spark import spark_crew
 from fhir_alliance.stores.store import Store
 
 MOST_SLICES: Final = 512  # each makes a file for each bucket, so that their number grows with the square
+TOGETHER: Final = 32  # people who come back as one; of each bucket so many are held at a time
 WORTH_A_CREW: Final = 64 * 1024 * 1024  # bytes; below, starting processes costs more than they save
 
 
 class Desk(NamedTuple):
-    """What each worker needs to examine a bucket."""
+    """What each worker needs to examine a bucket. kin: of those whose record was merged, by id."""
 
     brief: Brief
     buckets: Buckets
     slices: int
     missing: frozenset[str]
-
-
-class Filed(msgspec.Struct, frozen=True, array_like=True):
-    """A person who was examined: the id, to put all in order by, and the rest pickled until its turn comes."""
-
-    subject: str
-    examined: bytes
+    kin: Mapping[str, Kin]
 
 
 def here(store: Store, brief: Brief) -> Iterator[Examined]:
@@ -84,20 +82,28 @@ def by_crew(store: Store, brief: Brief, crew: Crew, beside: Path | None, size: i
     with tempfile.TemporaryDirectory(prefix=".fhir-alliance-", dir=beside) as place:
         count = max(1, total // size)
         buckets = Buckets(place, KINDS, count)
-        parts = crew([msgspec.json.encode(piece) for piece in pieces], sort_slice, buckets)
-        missing = missing_of(msgspec.json.decode(part, type=Sorted) for part in parts)
-        desk = Desk(brief, buckets, len(pieces), missing)
-        found: list[Filed] = []
-        for part in crew([b""] * count, _examine_bucket, desk):
-            found += _FILES.decode(part)
-    found.sort(key=lambda one: one.subject)
-    return (pickle.loads(one.examined) for one in found)  # noqa: S301 - from our own workers
+        made = crew([msgspec.json.encode(piece) for piece in pieces], sort_slice, buckets)
+        parts = [msgspec.json.decode(part, type=Sorted) for part in made]
+        desk = Desk(brief, buckets, len(pieces), missing_of(parts), _kin(store, parts))
+        found = [_people(part) for part in crew([b""] * count, _examine_bucket, desk)]
+    return heapq.merge(*found, key=lambda one: one.subject)
 
 
-_FILES: Final = msgspec.msgpack.Decoder(list[Filed])
+def _kin(store: FolderStore, parts: Iterable[Sorted]) -> dict[str, Kin]:
+    """Return what else there is of the people whose records were merged: looked up once, and not by each worker."""
+    linked = sorted({subject for part in parts for subject in part.linked})
+    with kin_in(store) as look_up:
+        return {subject: kin for subject in linked if (kin := look_up(subject)) is not None}
 
 
 def _examine_bucket(desk: Desk, number: int, piece: bytes) -> bytes:
+    """Return the people of a bucket by id, some together: what they share is written once."""
     bucket = Bucket(desk.buckets, number, desk.slices, desk.missing)
-    people = (examined(record, desk.brief) for record in people_in(bucket))
-    return msgspec.msgpack.encode([Filed(one.subject, pickle.dumps(one)) for one in people])
+    people = (examined(record, desk.brief, desk.kin.get) for record in people_in(bucket))
+    return msgspec.msgpack.encode([pickle.dumps(some) for some in iter(lambda: list(islice(people, TOGETHER)), [])])
+
+
+def _people(part: bytes) -> Iterator[Examined]:
+    """Yield the people of a bucket when their turn comes."""
+    for some in msgspec.msgpack.decode(part, type=list[bytes]):
+        yield from pickle.loads(some)  # noqa: S301 - from our own workers

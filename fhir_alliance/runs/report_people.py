@@ -23,7 +23,7 @@ from fhir_alliance.core.rules.chart import Rulebook
 from fhir_alliance.core.ways_out import Refused, ReportPass
 from fhir_alliance.fhir.person import KINDS, person_of
 from fhir_alliance.runs.policy import Policy
-from fhir_alliance.runs.readers import Kin, Wish, for_reader, kin_of, let_in, look
+from fhir_alliance.runs.readers import LookUp, Wish, for_reader, kin_in, let_in, look
 from fhir_alliance.stores.store import PersonRecord, Store
 
 
@@ -67,15 +67,17 @@ Examiner: TypeAlias = Callable[[Store, Brief], Iterator[Examined]]
 
 def one_by_one(store: Store, brief: Brief) -> Iterator[Examined]:
     """Yield what became of each person of a store, as they come."""
-    return (examined(record, brief, kin_of(record, store)) for record in store.people(KINDS))
+    with kin_in(store) as look_up:
+        for record in store.people(KINDS):
+            yield examined(record, brief, look_up)
 
 
-def examined(whole: PersonRecord, brief: Brief, kin: Kin | None = None) -> Examined:
-    """Return what becomes of one person. kin: of a record that was merged; workers cannot ask, and leave it out."""
+def examined(whole: PersonRecord, brief: Brief, look_up: LookUp) -> Examined:
+    """Return what becomes of one person. look_up: gives the kin of a record that was merged."""
     wish = brief.wish
     record = for_reader(whole, wish.audience)
     subject, digest = str(record.patient.get("id", "")), sha256(_bytes(record)).digest()
-    answer = let_in(record, wish, brief.policy, brief.base, kin)
+    answer = let_in(record, wish, brief.policy, brief.base, look_up)
     looked = look(record, wish, answer)
     if isinstance(answer, Refused):
         return Examined(subject, digest, looked, answer)

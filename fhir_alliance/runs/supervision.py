@@ -31,7 +31,7 @@ from fhir_alliance.runs.audit import Tell, untold
 from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.measures import code_sets_of
 from fhir_alliance.runs.policy import Policy
-from fhir_alliance.runs.readers import Wish, for_reader, kin_of, let_in, look
+from fhir_alliance.runs.readers import Wish, for_reader, kin_in, let_in, look
 from fhir_alliance.runs.report import ReportOrder
 from fhir_alliance.runs.report_people import read_person
 from fhir_alliance.runs.rule_cards import shipped_cards
@@ -59,11 +59,12 @@ class Office(NamedTuple):
     def people(self, period: Days, family: Family) -> Iterator[tuple[Person, ReportPass | Refused]]:
         """Yield all people as of the period's end, and what lets a supervisor see them, or keeps them from one."""
         wish, looks = Wish(Audience(Role.SUPERVISOR, self.reader), frozenset(), family, self.now), list[Access]()
-        for whole in self.store.people(KINDS):
-            record = for_reader(whole, wish.audience)
-            answer = let_in(record, wish, self.policy, self.store.base, kin_of(whole, self.store))
-            looks.append(look(record, wish, answer))
-            yield read_person(record, self.catalog.instruments, period, period.last, self.store.base), answer
+        with kin_in(self.store) as look_up:
+            for whole in self.store.people(KINDS):
+                record = for_reader(whole, wish.audience)
+                answer = let_in(record, wish, self.policy, self.store.base, look_up)
+                looks.append(look(record, wish, answer))
+                yield read_person(record, self.catalog.instruments, period, period.last, self.store.base), answer
         self.tell(looks)
 
 

@@ -42,11 +42,13 @@ class Buckets(msgspec.Struct, frozen=True):
 class Sorted(msgspec.Struct, frozen=True):
     """What one slice held. strangers: whom resources name that came in a Bundle of another patient.
 
+    linked: patients whose record may name another, as merged ones do.
     trouble: code, message and hint of the Consent for which the run has to stop.
     """
 
     patients: tuple[str, ...] = ()
     strangers: tuple[str, ...] = ()
+    linked: tuple[str, ...] = ()
     trouble: tuple[str, str, str] | None = None
 
 
@@ -86,12 +88,15 @@ def _sorted(buckets: Buckets, number: int, piece: Slice) -> Sorted:
     found: list[list[Row]] = [[] for _ in range(buckets.count)]
     patients: dict[str, None] = {}
     strangers: dict[str, None] = {}
+    linked: dict[str, None] = {}
 
     def take(row: Row) -> None:
         home = buckets.of(row.subject)
         found[home].append(row)
         if row.is_patient:
             patients[row.subject] = None
+            if b'"link"' in row.body or b"\\" in row.body:  # an escape may stand for any letter
+                linked[row.subject] = None
         elif row.owner and row.owner != row.subject:
             strangers[row.subject] = None
             if (other := buckets.of(row.owner)) != home:
@@ -104,7 +109,7 @@ def _sorted(buckets: Buckets, number: int, piece: Slice) -> Sorted:
         if rows:
             with new_file(buckets.path(bucket, number), is_passing=True) as out:
                 out.write(msgspec.msgpack.encode(rows))
-    return Sorted(tuple(patients), tuple(strangers))
+    return Sorted(tuple(patients), tuple(strangers), tuple(linked))
 
 
 def missing_of(parts: Iterable[Sorted]) -> frozenset[str]:

@@ -41,10 +41,10 @@ from fhir_alliance.fhir.observation import (
     datum_of,
     observation_writes,
     panel_codes,
-    read_score,
     rests_on,
     withdrawn,
 )
+from fhir_alliance.fhir.stored_score import read_score
 from fhir_alliance.runs.catalog import load_cases, load_catalog, shipped
 from fhir_alliance.testing import START, make_form, make_instrument
 

@@ -34,13 +34,14 @@ from fhir_alliance.fhir.difference import Known, difference
 from fhir_alliance.fhir.finding import CHANGE, RUPTURE, Grounds, finding_write
 from fhir_alliance.fhir.goal import confirmed_update, goal_write, provenance_write, read_pursued, version_of
 from fhir_alliance.fhir.inbound import Forms
-from fhir_alliance.fhir.observation import Emitter, datum_of, observation_writes, panel_codes, read_score, withdrawn
+from fhir_alliance.fhir.observation import Emitter, datum_of, observation_writes, panel_codes, withdrawn
 from fhir_alliance.fhir.provenance import Maker, provenance
 from fhir_alliance.fhir.review_message import review_message
 from fhir_alliance.fhir.safety_task import communication, escalation_task
 from fhir_alliance.fhir.score_document import document
 from fhir_alliance.fhir.score_form import score_form
 from fhir_alliance.fhir.score_sheet import sheet_of
+from fhir_alliance.fhir.stored_score import read_score
 from fhir_alliance.fhir.task import carried_out, changed_task, new_task, read_review
 from fhir_alliance.runs.agenda import load_agenda
 from fhir_alliance.runs.catalog import load_catalog

@@ -15,6 +15,7 @@ from fhir_alliance.core.measures.audience import Audience, Role
 from fhir_alliance.core.measures.calendar import Days
 from fhir_alliance.core.model import Family
 from fhir_alliance.core.rules.chart import Rulebook
+from fhir_alliance.core.ways_out import Refused
 from fhir_alliance.errors import ConsentUnreachable, StopRun
 from fhir_alliance.runs.catalog import load_catalog
 from fhir_alliance.runs.demo import demo
@@ -54,7 +55,7 @@ def brief(audience: Role = Role.SUPERVISOR) -> Brief:
 
 @pytest.fixture(scope="module")
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example clinic, and people who came in Bundles, twice, in part, or broken."""
+    """The example clinic, and people who came in Bundles, twice, in part, merged, or broken."""
     folder = tmp_path_factory.mktemp("demo") / "clinic"
     demo(folder)
     about = {"resourceType": "Encounter", "status": "finished", "subject": {"reference": "urn:uuid:1"}}
@@ -71,8 +72,25 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [patient | {"id": "b2", "gender": "male"}, patient | {"id": "b2", "gender": "female"}]
     lines += [{"resourceType": "Bundle", "entry": entries[1:3]}, about | {"id": "e5"}]
     odd = ['{"resourceType":"Encounter","id":"x","id":"y","subject":{"reference":"Patient/b2"}}', "{broken", "", "7"]
+    lines += [merged("m1", "replaces", "m2"), merged("m2", "replaced-by", "m1"), merged("m3", "replaces", "m4")]
+    odd.append(json.dumps(merged("m5", "replaces", "m6")).replace("link", "l\\u0069nk"))
+    lines += [denial(subject) for subject in ("m4", "m6")]
     (folder / "more.ndjson").write_text("\ufeff" + "\n".join([*map(json.dumps, lines), *odd]))
     return folder
+
+
+def merged(name: str, how: str, other: str) -> dict[str, Any]:
+    """Return a Patient whose record was merged with another."""
+    return {"resourceType": "Patient", "id": name, "link": [{"other": {"reference": f"Patient/{other}"}, "type": how}]}
+
+
+def denial(name: str) -> dict[str, Any]:
+    """Return a Consent that denies everything."""
+    return {
+        "resourceType": "Consent", "id": f"no-{name}", "status": "active", "dateTime": "2026-01-01",
+        "scope": {"coding": [{"code": "patient-privacy"}]}, "patient": {"reference": f"Patient/{name}"},
+        "provision": {"type": "deny"},
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("size", [100_000, 10**9])
@@ -84,6 +102,10 @@ def test_many_see_what_one_sees(clinic: Path, size: int, audience: Role) -> None
     assert list(by_crew(store, brief(audience), in_turn, None, size)) == alone
     assert {"b1", "b2", "client-01"} <= {one.subject for one in alone}
     assert dict(next(one for one in alone if one.subject == "b1").odd).get("subject-elsewhere") == 2
+    is_out = {one.subject: isinstance(one.answer, Refused) for one in alone}
+    assert [is_out[name] for name in ("m1", "m2", "m3", "m5")] == [False, False, True, True], (
+        "as the merged records say"
+    )
 
 
 def test_processes_see_what_one_sees(clinic: Path) -> None:
