@@ -96,6 +96,8 @@ class NearPart(_Strict):
     days_after: int = Field(0, ge=0)
     after_start: bool = False
     by_start: bool = False
+    after_end: bool = False
+    by_end: bool = False
 
 
 class EventPart(_Limits):

@@ -81,8 +81,8 @@ class Bounds(msgspec.Struct, frozen=True):
 class Near(msgspec.Struct, frozen=True):
     """Wholly within the days from so many before another event's start to so many after its end.
 
-    after_start: the days are counted from the other event's start on both sides.
-    by_start: only the start of the fact has to lie there.
+    after_start, after_end: the days are counted from the other event's start, or from its end, on both sides.
+    by_start, by_end: only the start, or the end, of the fact has to lie there.
     """
 
     event: str
@@ -90,6 +90,8 @@ class Near(msgspec.Struct, frozen=True):
     days_after: int = 0
     after_start: bool = False
     by_start: bool = False
+    after_end: bool = False
+    by_end: bool = False
 
 
 class Event(msgspec.Struct, frozen=True):

@@ -240,8 +240,7 @@ class _Reading:
 
     def _is_before(self, fact: Fact, name: str) -> bool:
         starts = (_moved(other.when.start, -1) for other in self._facts(name))
-        known = fact.when.start is not Edge.BEGINNING  # of an unknown onset nobody knows what it was before
-        return any(self._sure(at_or_before(fact.when.start, start, By.DAY) if known else None) for start in starts)
+        return any(self._sure(_begun_by(fact.when, start)) for start in starts)
 
     def _touches(self, fact: Fact, event: Event) -> bool:
         return any(
@@ -256,8 +255,8 @@ class _Reading:
             when = Span(when.start, when.start)
         elif relation is Relation.ENDS_IN:
             when = Span(when.end, when.end)
-        elif relation is Relation.STARTS_BY_END:  # of a condition without an onset nobody knows when it began
-            return None if when.start is Edge.BEGINNING else at_or_before(when.start, moment_of(days.last), By.DAY)
+        elif relation is Relation.STARTS_BY_END:
+            return _begun_by(when, moment_of(days.last))
         elif relation is Relation.OVERLAPS:
             return overlaps(when, days.span(), By.DAY)
         return within(when, days.span(), By.DAY)
@@ -295,9 +294,18 @@ class _Reading:
 
 def _beside(fact: Fact, other: Fact, near: Near) -> Answer3:
     """Return whether a fact lies within the days around another."""
-    start, end = other.when.start, other.when.start if near.after_start else other.when.end
-    when = Span(fact.when.start, fact.when.start) if near.by_start else fact.when
+    start = other.when.end if near.after_end else other.when.start
+    end = other.when.start if near.after_start else other.when.end
+    first = fact.when.end if near.by_end else fact.when.start
+    when = Span(first, fact.when.start if near.by_start else fact.when.end)
     return within(when, Span(_moved(start, -near.days_before), _moved(end, near.days_after)), By.DAY)
+
+
+def _begun_by(when: Span, day: Moment | Edge) -> Answer3:
+    """Return whether something began by a day; of what has no onset nobody knows, unless it had ended by then."""
+    if when.start is Edge.BEGINNING:
+        return True if at_or_before(when.end, day, By.DAY) and when.end is not Edge.END else None
+    return at_or_before(when.start, day, By.DAY)
 
 
 def _moved(bound: Moment | Edge, days: int) -> Moment | Edge:
