@@ -1,8 +1,8 @@
 """Makes the example clinic: invented clients, therapists and questionnaires as FHIR R4 NDJSON.
 
-    python examples/clinic/generate.py [FOLDER] [--seed N] [--clients N]
+    python examples/clinic/generate.py [FOLDER] [--seed N] [--clients N] [--weeks N]
 
-The same seed gives the same bytes. Nobody in it exists; see README.md for the storylines.
+The same seed gives the same bytes. Nobody in it exists. Who has a story of their own stands where it is told below.
 """
 
 from __future__ import annotations
@@ -44,14 +44,17 @@ TRAUMA = (7, 18, 29)
 NO_GOAL, NO_PLAN = (11, 12, 13), (12, 13)
 VIDEO_ONLY, MODE_SWITCH, BY_PHONE = (4, 14, 24), (5, 15, 25), (6,)
 GERMAN, SPANISH = (21, 22), (23,)
+THERAPISTS = 5
+FEW = 40  # a clinic of more clients has more therapists, with unequal caseloads
+LATER = (6, 7, 6, 8, 1, 6, 7, 6, 8, 2)
 
 
 class Clinic:
     """Collects resources by type."""
 
-    def __init__(self, seed: int, clients: int) -> None:
+    def __init__(self, seed: int, clients: int, weeks: int = WEEKS) -> None:
         self.chance = random.Random(seed)
-        self.clients = clients
+        self.clients, self.weeks = clients, weeks
         self.resources: dict[str, list[Resource]] = {}
 
     def add(self, kind: str, key: str, when: datetime, /, **elements: Any) -> str:
@@ -71,7 +74,7 @@ class Clinic:
 
     def _staff(self) -> None:
         self.add("Organization", "clinic", START, name="Example Clinic (invented)", active=True)
-        for number in range(1, 6):
+        for number in range(1, (THERAPISTS if self.clients <= FEW else max(LATER)) + 1):
             name = [{"family": f"Beispiel-{number}", "given": ["Therapist"]}]
             self.add("Practitioner", f"therapist-{number}", START, active=True, name=name)
             self.add(
@@ -80,10 +83,10 @@ class Clinic:
             )  # fmt: skip
 
     def _client(self, number: int) -> None:
-        name, therapist = f"client-{number:02}", f"therapist-{(number - 1) % 5 + 1}"
+        name, therapist = f"client-{number:02}", f"therapist-{therapist_of(number)}"
         patient = self.add(
             "Patient", name, START, active=True, name=[{"family": f"Muster-{number:02}", "given": ["Client"]}],
-            birthDate=f"{1955 + number}-06-15", gender=("female", "male", "other")[number % 3],
+            birthDate=f"{1956 + (number - 1) % 45}-06-15", gender=("female", "male", "other")[number % 3],
             managingOrganization=ref("Organization/clinic"),
         )  # fmt: skip
         episode = self.add(
@@ -94,7 +97,7 @@ class Clinic:
         self._consents(number, patient)
         course = self._course(number)
         alliance = self._alliance(number)
-        for week in range(WEEKS):
+        for week in range(self.weeks):
             when = START + timedelta(weeks=week, days=number % 5, minutes=30 * (number % 12))
             session = self._encounter(number, week, when, patient, episode, therapist)
             self._forms(number, week, when, patient, therapist, session, course[week], alliance[week])
@@ -168,12 +171,12 @@ class Clinic:
             first, last = 0.6, 0.08
         if number == 2:  # from mild to severe
             first, last = 0.25, 0.85
-        return [first + (last - first) * week / (WEEKS - 1) for week in range(WEEKS)]
+        return [first + (last - first) * week / (self.weeks - 1) for week in range(self.weeks)]
 
     def _alliance(self, number: int) -> list[float]:
         """Return how good the client finds the alliance each week, from 1 to 5."""
         usual = self.chance.uniform(3.8, 5.0)
-        weeks = [usual] * WEEKS
+        weeks = [usual] * self.weeks
         if number == 3:  # a rupture in week 6, repaired after week 7
             weeks[5], weeks[6] = 2.0, 2.6
         return weeks
@@ -283,6 +286,11 @@ def ref(reference: str) -> Resource:
     return {"reference": reference}
 
 
+def therapist_of(number: int) -> int:
+    """Return the number of a client's therapist."""
+    return (number - 1) % THERAPISTS + 1 if number <= FEW else LATER[number % len(LATER)]
+
+
 def treat() -> Resource:
     """Return the purpose of treatment."""
     return {"system": REASON, "code": "TREAT"}
@@ -309,8 +317,9 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent)
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--clients", type=int, default=40, help="at least 38")
+    parser.add_argument("--weeks", type=int, default=WEEKS, help="at least 12")
     chosen = parser.parse_args()
-    clinic = Clinic(chosen.seed, max(38, chosen.clients))
+    clinic = Clinic(chosen.seed, max(38, chosen.clients), max(WEEKS, chosen.weeks))
     clinic.make()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     for name, resources in clinic.files():
