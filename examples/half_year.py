@@ -3,8 +3,8 @@
     python examples/half_year.py FOLDER
 
 The clinic of `generate.py`, with 100 clients of eight therapists who fill in a PHQ-9 every other week. At each month's
-end its forms are scored, reviews are opened, and invented people carry out most of them, some too late. Then each report
-is made as a person would make it, into FOLDER/reports. FOLDER has to be new. The same every time; nobody in it exists.
+end its forms are scored, reviews are opened, and invented people carry out most of them, some too late. Then each
+report is made as a person would make it, into FOLDER/reports. FOLDER has to be new. Nobody in it exists.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ CLIENTS: Final = 100
 MONTHS: Final = 6
 EVERY_OTHER: Final = re.compile(r"phq9-\d+-\d[13579]")
 ZONE: Final = timezone(timedelta(hours=1))
-# Every fourth week a review even where no score asks for one, as many clinics agree with their clients.
-POLICY: Final = Policy(rules=RuleSettings(sd_units=2.0, review_every_days=28))
+# A review each month even where no score asks for one, as many clinics agree with their clients.
+POLICY: Final = Policy(rules=RuleSettings(sd_units=2.0, review_every_days=7))
 YEAR: Final = ("--period", "2026")
 REPORTS: Final = {
     "outcomes": ("run", "outcome-by-mode", *YEAR, "--as", "supervisor"),

@@ -92,7 +92,7 @@ def caseload(
 
 @click.command(
     epilog="""\b
-Exit status: 10 too few therapists have enough clients for anything to be told.
+Exit status: 10 too few therapists have enough clients, or the measure does not count people.
 
 \b
 Example:

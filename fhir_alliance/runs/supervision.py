@@ -22,7 +22,7 @@ from fhir_alliance.core.measures.supervision import (
     has_standing_goal,
     withheld_row,
 )
-from fhir_alliance.core.measures.therapists import Caseloads, Estimates, estimates
+from fhir_alliance.core.measures.therapists import Caseloads, Estimates, demand_people, estimates
 from fhir_alliance.core.model import Family
 from fhir_alliance.core.rules.chart import Rulebook
 from fhir_alliance.core.ways_out import Refused, ReportPass, ViewPass
@@ -100,7 +100,11 @@ def _place(row: CaseRow) -> tuple[bool, bool, bool, str]:
 
 
 def therapists(office: Office, order: ReportOrder) -> tuple[Estimates, int]:
-    """Return the estimates of a measure by therapist, and how many clients consent left out; raises StopRun FA718."""
+    """Return the estimates of a measure by therapist, and how many clients consent left out.
+
+    Raises StopRun FA718 for too few therapists, FA721 where the measure counts no people.
+    """
+    demand_people(order.measure)
     code_sets, _ = code_sets_of(order.measure, office.store, order.value_sets)
     loads, left_out = Caseloads(), 0
     family = Family.ALLIANCE if order.measure.is_about_alliance else Family.OUTCOME

@@ -53,17 +53,19 @@ def write_caseload(rows: Sequence[CaseRow], day: date, folder: Path) -> dict[str
 
 
 def write_therapists(title: str, told: Estimates, left_out: int, period: Days, folder: Path) -> dict[str, Any]:
-    """Write the therapists' shares as a page; return them, by reference."""
-    files = {"therapists.html": therapists_page(title, told, left_out, (period.first, period.last)).encode()}
+    """Write the therapists' shares as a page and a table; return them, by reference.
+
+    How many clients each has is in none: beside the funnel it would give each point a name.
+    """
+    rows = [(one.therapist, round(one.share, 4), round(one.low, 4), round(one.high, 4)) for one in told.told]
+    files = {
+        "therapists.html": therapists_page(title, told, left_out, (period.first, period.last)).encode(),
+        "therapists.csv": csv_text(("therapist", "share", "low", "high"), rows).encode(),
+    }
     _write(files, folder)
     estimates = [
-        {
-            "therapist": one.therapist,
-            "clients": one.caseload.clients,
-            "share": float(round(one.share, 4)),
-            "interval": [float(round(one.low, 4)), float(round(one.high, 4))],
-        }
-        for one in told.told
+        {"therapist": name, "share": float(share), "interval": [float(low), float(high)]}
+        for name, share, low, high in rows
     ]
     whole = float(round(told.overall, 4))
     return {

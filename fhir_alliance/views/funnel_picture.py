@@ -19,6 +19,8 @@ from fhir_alliance.views.drawing import Shape, Span, cut, joined, line, point, w
 from fhir_alliance.views.picture import Drawn, Picture, Table
 
 _LEFT, _TOP, _BOTTOM, _RIGHT, _WIDTH, _HEIGHT = 64, 34, 340, 590, 760, 396
+_PLACES: Final = ("below 99.8 %", "within 99.8 %", "above 99.8 %")
+_BANDS: Final = (1, 11, 20, 50, 100, 200)  # clients; ours
 _SOURCE: Final = "Spiegelhalter 2005, Stat Med 24(8):1185-1202"
 
 
@@ -106,13 +108,13 @@ def _group(told: Funnel, group: Group, many: int, across: Span, up: Span) -> Ele
     )
 
 
-_WITHIN: Final = "within 99.8 %"
+_BELOW, _WITHIN, _ABOVE = _PLACES
 
 
 def _place(told: Funnel, group: Group) -> str:
     low, high = share_limits(told.centre, group.clients, THREE_SD)
     share = _share(group)
-    return "below 99.8 %" if share < low else "above 99.8 %" if share > high else _WITHIN
+    return _BELOW if share < low else _ABOVE if share > high else _WITHIN
 
 
 def _share(group: Group) -> Decimal:
@@ -137,5 +139,15 @@ def _said(told: Funnel) -> str:
 
 
 def _table(told: Funnel) -> Table:
-    rows = [(f"{g.clients:,}", f"{g.reached:,}", _percent(_share(g)), _place(told, g)) for g in _sorted(told)]
-    return Table(told.title, ("clients", told.what, "share", "limits of chance"), tuple(rows))
+    """Return how many of each size lie where; a share by caseload would be somebody's, beside a list of names."""
+    many = Counter((_band(group.clients), _place(told, group)) for group in told.groups)
+    rows = [
+        (f"{low} to {high}" if high else f"{low} or more", *(f"{many[low, place]:,}" for place in _PLACES))
+        for low, high in zip(_BANDS, [*(low - 1 for low in _BANDS[1:]), 0], strict=True)
+        if any(many[low, place] for place in _PLACES)
+    ]
+    return Table(f"{told.title}: {told.unit} by how many clients they have", ("clients", *_PLACES), tuple(rows))
+
+
+def _band(clients: int) -> int:
+    return max(low for low in _BANDS if low <= clients)

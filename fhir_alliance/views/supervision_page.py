@@ -68,8 +68,7 @@ def therapists_page(title: str, told: Estimates, left_out: int, period: tuple[da
     """Return the therapists' shares as an HTML document: shrunken, with intervals, in no order of merit."""
     groups = tuple(Group(one.caseload.clients, one.caseload.reached) for one in told.told)
     rows = tuple(
-        (one.therapist, str(one.caseload.clients), _percent(one.share), f"{_percent(one.low)} to {_percent(one.high)}")
-        for one in told.told
+        (one.therapist, _percent(one.share), f"{_percent(one.low)} to {_percent(one.high)}") for one in told.told
     )
     method = (
         "Each share is drawn toward that of all clients as far as the spread between therapists warrants (empirical "
@@ -84,7 +83,7 @@ def therapists_page(title: str, told: Estimates, left_out: int, period: tuple[da
         h.p[refused_words(told)],
         h.p[consent_words(left_out)],
         figure(funnel_picture(Funnel("Where chance alone would let a therapist lie", title, told.overall, groups))),
-        table(Table("By reference, which is no ranking", ("Therapist", "Clients", "Share", "Interval"), rows)),
+        table(Table("By reference, which is no ranking", ("Therapist", "Share", "Interval"), rows)),
     ]
     return page(f"{title}: by therapist", sections)
 

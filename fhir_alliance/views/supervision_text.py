@@ -32,7 +32,7 @@ def supervision_text(found: Mapping[str, Any], folder: str) -> Text:
     for one in found.get("therapists", ()):
         low, high = (100 * end for end in one["interval"])
         share = f"{100 * one['share']:.1f} % ({low:.1f} to {high:.1f})"
-        lines.append(f"    {one['therapist']}: {share}, {one['clients']} clients")
+        lines.append(f"    {one['therapist']}: {share}")
     if "what_this_is" in found:
         lines.append(f"  This is {found['what_this_is']}.")
     return Text("\n".join([*lines, f"  Written into {folder}: {', '.join(found['files'])}"]))

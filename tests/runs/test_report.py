@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import runpy
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import date
 from hashlib import sha256
@@ -20,12 +19,7 @@ from fhir.resources.R4B import get_fhir_model_class
 
 from fhir_alliance.cli import program
 from fhir_alliance.fhir.case_list import case_list
-from fhir_alliance.runs.catalog import load_catalog
-from fhir_alliance.runs.demo import NOW, demo
-from fhir_alliance.runs.policy import Policy
-from fhir_alliance.runs.sync import sync
-from fhir_alliance.stores.folder import FolderStore
-from fhir_alliance.stores.journal import Journal
+from fhir_alliance.runs.demo import demo
 
 Report = Callable[..., Result]
 Q1 = ("--period", "2026-Q1")
@@ -308,20 +302,17 @@ def test_a_clinic_of_few_therapists_is_told_nothing_of_them(report: Report) -> N
     assert "FA718" in report("therapists", "outcome-by-mode", *Q1, "--out", "out", status=10).stderr
 
 
+def test_shares_of_therapists_are_shares_of_people(report: Report) -> None:
+    """A measure that counts reviews is refused: several of one client are no several clients."""
+    assert "FA721" in report("therapists", "reviews-in-time", *Q1, "--out", "out", status=10).stderr
+
+
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example clinic with 60 clients, so that its five therapists have enough; only PHQ-9 forms, all scored."""
+    """Three months of the larger example clinic, in which five of eight therapists have clients enough."""
     folder = tmp_path_factory.mktemp("crowded") / "clinic"
-    generator = Path(__file__).parents[2] / "examples" / "clinic" / "generate.py"
-    subprocess.run([sys.executable, generator, folder, "--clients", "60"], check=True)
-    for path in folder.glob("QuestionnaireResponse.*"):
-        lines = [line for line in read(path) if '"phq9-' in line]
-        path.write_text("".join(f"{line}\n" for line in lines))
-    journal = Journal(folder / ".fhir-alliance", "crowded")
-    store = FolderStore(folder)
-    sync(store, load_catalog(), journal, Policy(), NOW)
-    store.close()
-    journal.close()
+    example = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "half_year.py"))
+    example["half_year"](folder, months=3)
     return folder
 
 
@@ -334,10 +325,15 @@ def test_therapists_of_a_larger_clinic_are_drawn_without_names(
     done = CliRunner().invoke(program, words)
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
-    assert [one["therapist"] for one in told["therapists"]] == [f"Practitioner/therapist-{n}" for n in range(1, 6)]
-    assert sum(one["clients"] for one in told["therapists"]) == 60 - told["withheld"]
+    assert [one["therapist"] for one in told["therapists"]] == [f"Practitioner/therapist-{n}" for n in (1, 2, 6, 7, 8)]
+    assert (told["refused"], told["withheld"]) == (3, 2)
     assert all(one["interval"][0] < told["overall"] < one["interval"][1] for one in told["therapists"])
     html = (tmp_path / "out" / "therapists.html").read_text()
+    table = read(tmp_path / "out" / "therapists.csv")
+    assert table[0] == "therapist,share,low,high"
+    first = told["therapists"][0]
+    assert [float(cell) for cell in table[1].split(",")[1:]] == [first["share"], *first["interval"]]
+    assert '<th scope="col">Clients</th>' not in html
     drawing = html[html.index("<svg") : html.index("</details>")]
     assert "therapist-" not in drawing
     assert "5 therapists around" in drawing

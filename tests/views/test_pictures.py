@@ -172,18 +172,19 @@ def test_a_hidden_count_shows_in_no_size() -> None:
 
 
 def test_therapists_who_are_alike_are_one_larger_shape() -> None:
-    """Of three therapists two have the same numbers: no dot hides another, and the table has a row for each."""
+    """Of three therapists two have the same numbers: no dot hides another, and the table counts all three."""
     picture = funnel_picture(Funnel("x", "x", Decimal("0.5"), (Group(40, 20), Group(40, 20), Group(30, 12))))
     radii = re.findall(r'<circle[^>]* r="([0-9.]+)"', picture.standalone())
     assert sorted(radii) == ["5", "7.07"]
-    assert len(picture.table.rows) == 3
+    assert picture.table.rows == (("20 to 49", "0", "3", "0"),)
 
 
 def test_the_funnel_names_nobody_and_marks_what_lies_outside() -> None:
-    """The group outside the limits of 99.8 % has another shape, and groups stand by size, not as they came in."""
+    """The group outside the limits of 99.8 % has another shape; the table gives nobody's own share."""
     picture = funnel()
-    assert [row[0] for row in picture.table.rows] == ["12", "40", "80"]
-    assert [row[3] for row in picture.table.rows] == ["within 99.8 %", "within 99.8 %", "below 99.8 %"]
+    assert picture.table.head == ("clients", "below 99.8 %", "within 99.8 %", "above 99.8 %")
+    rows = (("11 to 19", "0", "1", "0"), ("20 to 49", "0", "1", "0"), ("50 to 99", "1", "0", "0"))
+    assert picture.table.rows == rows
     kinds = [
         element.get("class") for element in parsed(picture).iter() if (element.get("class") or "").startswith("dot")
     ]

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from fhir_alliance.core.measures.definition import Population
+from fhir_alliance.core.measures.definition import Measure, Population
 from fhir_alliance.core.measures.evaluation import Member
 from fhir_alliance.core.ways_out import ViewPass
 from fhir_alliance.errors import StopRun
@@ -72,6 +72,19 @@ class Caseloads:
     def by_therapist(self) -> dict[str, Caseload]:
         """Return what was counted, by the therapist's reference."""
         return {name: Caseload(clients, self._reached[name]) for name, clients in self._eligible.items()}
+
+
+def demand_people(measure: Measure) -> None:
+    """Raise StopRun FA721 for a measure that counts something else than people.
+
+    Several reviews of one client are alike, and an interval that takes each for a new one would be too narrow.
+    """
+    if measure.basis != "person":
+        raise StopRun(
+            "FA721",
+            f"{measure.id} does not count people, and shares of therapists are shares of their clients.",
+            "Choose a measure of people: fhir-alliance report list.",
+        )
 
 
 def estimates(caseloads: Mapping[str, Caseload]) -> Estimates:
