@@ -242,6 +242,7 @@ class ReviewRoute(StrEnum):
     """In which form goal reviews are delivered."""
 
     TASK = "task"
+    REQUEST = "request"
     MESSAGE = "message"
     WORKLIST = "worklist"
 

@@ -13,6 +13,7 @@ import orjson
 
 from fhir_alliance.core.labels import covers, union
 from fhir_alliance.core.model import Write, WriteMode
+from fhir_alliance.fhir.elements import NAME
 
 SCORED_AGAIN: Final = "fhir_alliance, scored again"  # the author of a note
 CANONICAL: Final = "canonical"  # in place of an identifier system: the resource is known by its url
@@ -22,6 +23,7 @@ _CONTENT = (
     "code", "category", "subject", "focus", "encounter", "effectiveDateTime", "performer", "valueQuantity",
     "valueCodeableConcept", "dataAbsentReason", "interpretation", "note", "method", "component",
 )  # fmt: skip
+_CARRYING_REVIEWS: Final = {"Communication": ("topic", "about"), "ServiceRequest": ("code", "supportingInfo")}
 _STANDS_FOR = {"final": ("final", "corrected", "amended"), "amended": ("amended",)}
 _OWN_REFERENCE = re.compile(rb'"(Observation|Task|Consent)/([0-9a-f]{64})"')
 
@@ -86,11 +88,11 @@ def same_content(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
     An Observation by code, client, time and value; a Task by code, client and what it is about, while it is open: what
     people have closed is another one. A document by type, client, time and title; a score form by client, time, status
-    and the answers in it, but for the attachment; a message by topic, client, what it is about and its words, while it
-    is open.
+    and the answers in it, but for the attachment; a review's message or request by topic, client, what it is about and
+    our words in it, while it is open.
     """
-    if wanted.get("resourceType") == "Communication":
-        return _same_message(stored, wanted)
+    if wanted.get("resourceType") in _CARRYING_REVIEWS:
+        return _same_review(stored, wanted, *_CARRYING_REVIEWS[wanted["resourceType"]])
     if wanted.get("resourceType") == "QuestionnaireResponse":
         is_same = all(stored.get(name) == wanted.get(name) for name in ("authored", "status"))
         return is_same and subject_of(stored) == subject_of(wanted) and _answers(stored) == _answers(wanted)
@@ -112,17 +114,27 @@ def same_content(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return amounts[0] == amounts[1] and _absence(stored) == _absence(wanted)
 
 
-def _same_message(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    if subject_of(stored) != subject_of(wanted) or _codes(stored.get("topic")) != _codes(wanted["topic"]):
+def _same_review(stored: Mapping[str, Any], wanted: Mapping[str, Any], topic: str, about: str) -> bool:
+    """topic, about: the elements that say what a review is, and of what."""
+    if subject_of(stored) != subject_of(wanted) or _codes(stored.get(topic)) != _codes(wanted[topic]):
         return False
-    is_open = stored.get("status") not in ("completed", "stopped", "not-done", "entered-in-error")
-    return is_open and stored.get("about") == wanted.get("about") and _words(stored) == _words(wanted)
+    is_open = stored.get("status") not in ("completed", "stopped", "not-done", "revoked", "entered-in-error")
+    return is_open and _outside(stored, about) == _outside(wanted, about) and _words(stored) == _words(wanted)
 
 
-def _words(message: Mapping[str, Any]) -> list[Any]:
-    payload = message.get("payload")
-    parts = payload if isinstance(payload, list) else []
-    return [part["contentString"] for part in parts if isinstance(part, dict) and "contentString" in part]
+def _outside(review: Mapping[str, Any], about: str) -> list[Any]:
+    """Return what a review names that is not contained in it."""
+    named = review.get(about)
+    parts = named if isinstance(named, list) else []
+    return [part for part in parts if not (isinstance(part, dict) and str(part.get("reference", "")).startswith("#"))]
+
+
+def _words(review: Mapping[str, Any]) -> list[Any]:
+    """Return what a message says, or our notes in a request."""
+    parts = [each for name in ("payload", "note") if isinstance(review.get(name), list) for each in review[name]]
+    ours = [part for part in parts if isinstance(part, dict)]
+    said = [part["contentString"] for part in ours if "contentString" in part]
+    return said or [part.get("text") for part in ours if part.get("authorString") == NAME]
 
 
 def _answers(form: Mapping[str, Any]) -> list[Any]:

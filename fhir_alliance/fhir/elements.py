@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from fhir_alliance.fhir.identifiers import SOFTWARE, TERMS
 
+NAME: Final = "fhir_alliance"  # by which our notes are known
+
 _OBJECTS = frozenset(
     {
         "subject", "patient", "for", "code", "meta", "focus", "owner", "groupIdentifier", "restriction", "statusReason",
@@ -57,8 +59,8 @@ def software() -> dict[str, Any]:
     """Return the reference by which we name ourselves."""
     return {
         "type": "Device",
-        "identifier": {"system": SOFTWARE, "value": "fhir_alliance"},
-        "display": "fhir_alliance",
+        "identifier": {"system": SOFTWARE, "value": NAME},
+        "display": NAME,
     }
 
 

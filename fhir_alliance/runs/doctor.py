@@ -13,8 +13,8 @@ from fhir_alliance.config import Config, ReviewRoute, ScoreRoute
 from fhir_alliance.core.model import WriteMode
 from fhir_alliance.errors import AllianceError, Exit
 from fhir_alliance.runs.carriers import TAKEN_AS
-from fhir_alliance.runs.needs import ALL, ORDERING, PUBLISHING, SYNC
-from fhir_alliance.runs.review_list import REVIEWS_AS
+from fhir_alliance.runs.needs import ALL, ORDERING, PUBLISHING, SYNC, delivering
+from fhir_alliance.runs.review_carriers import REVIEWS_AS
 from fhir_alliance.stores.bundles import IN_BUNDLES
 from fhir_alliance.stores.capability import Once, Rung, ServerProfile, load_profile
 from fhir_alliance.stores.http import Http
@@ -107,7 +107,7 @@ def _judged(place: str, checks: list[Check], found: Probed, config: Config) -> C
     is_v2 = "permission-v2" in (found.smart.get("capabilities") or ())
     to_allow = tuple(_to_allow(profile, checks))
     if found.smart and config.auth.kind in ("smart-backend", "client-secret"):
-        to_allow += (f"Scopes for sync: {asked(SYNC, is_v2=is_v2)}",)
+        to_allow += (f"Scopes for sync: {asked(SYNC.joined(delivering(config)), is_v2=is_v2)}",)
         to_allow += (f"Scopes for order: {asked(ORDERING, is_v2=is_v2)}",)
         to_allow += (f"Scopes for publish: {asked(PUBLISHING, is_v2=is_v2)}",)
     checks += [
@@ -263,7 +263,7 @@ def _listed(profile: ServerProfile, allowed: Sequence[ReviewRoute]) -> Route | N
         if once is not None:
             kind, changes = REVIEWS_AS[route], profile.takes_updates(REVIEWS_AS[route])
             why = f"{_because(allowed, route)}; {_WHY_ONCE[once]}"
-            fixed = "" if changes else "; it takes no changes, so that what joins a review is a further message"
+            fixed = "" if changes else f"; it takes no changes, so that what joins a review is a further {route}"
             return Route("reviews", kind, f"{kind}, {once}", why + fixed)
     return None
 

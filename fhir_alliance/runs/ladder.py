@@ -24,8 +24,7 @@ from fhir_alliance.fhir.task import unlinked
 from fhir_alliance.runs.carriers import TAKEN_AS, Carriers
 from fhir_alliance.runs.drops import Drops
 from fhir_alliance.runs.record import Record
-from fhir_alliance.runs.review_list import ReviewList, is_goal_review
-from fhir_alliance.runs.review_messages import ReviewMessages
+from fhir_alliance.runs.review_forms import ReviewForms
 from fhir_alliance.runs.turn import Turn
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.receipts import Receipt
@@ -40,7 +39,7 @@ TOLD: Final = {
 
 
 class Ladder:
-    """One run's delivery of scores."""
+    """One run's delivery of scores, and of the reviews that follow from them."""
 
     def __init__(
         self, store: Store, journal: Journal, delivery: DeliverySection, now: datetime, *, dry_run: bool
@@ -48,9 +47,7 @@ class Ladder:
         self._store, self._journal, self._dry_run = store, journal, dry_run
         self._allowed = delivery.scores
         self._drops = Drops(store, journal, delivery, now, dry_run=dry_run)
-        self._reviews = ReviewList(store, journal, delivery, dry_run=dry_run)
-        is_lower = delivery.reviews[0] is not ReviewRoute.MESSAGE
-        self._messages = ReviewMessages(store, journal, is_lower=is_lower, dry_run=dry_run)
+        self._reviews = ReviewForms(store, journal, delivery, dry_run=dry_run)
         self._carriers = Carriers(store, journal, with_pdf=delivery.documents == "pdf", dry_run=dry_run)
 
     def route(self) -> ScoreRoute:
@@ -61,10 +58,8 @@ class Ladder:
         return self._allowed[0]
 
     def carried(self, subjects: Collection[str]) -> list[Mapping[str, Any]]:
-        """Return the clients' scores in other resources, and their reviews in messages and in the work-list."""
-        are_messages = self._reviews.route() is ReviewRoute.MESSAGE
-        reviews = [*self._messages.carried(subjects, are_new=are_messages), *self._reviews.carried(subjects)]
-        return [*self._carriers.read(subjects, self.route()), *reviews]
+        """Return the clients' scores in other resources, and the Tasks of their reviews that stand in another form."""
+        return [*self._carriers.read(subjects, self.route()), *self._reviews.carried(subjects)]
 
     def put(
         self, turn: Turn, record: Record, writes: Sequence[Write],
@@ -102,14 +97,12 @@ class Ladder:
             direct = [unlinked(w, standing) if w.type == "Task" else w for w in direct]
             refused = turn.refused()  # a review waits with the scores that it rests on
             direct = [write for write in direct if write.group not in refused]
-        elsewhere = self._elsewhere(direct, record, best[1])
+        elsewhere = self._reviews.elsewhere(direct, record, best[1])
         stored = turn.put([write for write in direct if write.value not in elsewhere], beside=beside)
         self._receipt(turn, record.known, ScoreRoute.OBSERVATION, [c for c in stored if _is_panel(c)])
         refused = turn.refused()
-        for route, keep in ((ReviewRoute.MESSAGE, self._messages.keep), (ReviewRoute.WORKLIST, self._reviews.keep)):
-            own = [write for write in direct if elsewhere.get(write.value) is route and write.group not in refused]
-            stored += keep(turn, record, own)
-        return sent + stored
+        left = [write for write in direct if write.group not in refused]
+        return [*sent, *stored, *self._reviews.keep(turn, record, left, elsewhere)]
 
     def _lower(
         self, turn: Turn, record: Record, writes: Sequence[Write], routes: Mapping[str, ScoreRoute]
@@ -127,18 +120,6 @@ class Ladder:
             if lower is not self._allowed[0]:
                 turn.tell_lower(TOLD[lower])
         return sent
-
-    def _elsewhere(self, writes: Sequence[Write], record: Record, route: ReviewRoute) -> dict[str, ReviewRoute]:
-        """Return the goal reviews that are no Tasks, with their form: that in which they stand, or else this one."""
-        found = {}
-        for write in filter(is_goal_review, writes):
-            if self._messages.holds(write.value):
-                found[write.value] = ReviewRoute.MESSAGE
-            elif self._reviews.holds(write.value):
-                found[write.value] = ReviewRoute.WORKLIST
-            elif route is not ReviewRoute.TASK and write.value not in record.tasks:
-                found[write.value] = route
-        return found
 
     def _routes(self, writes: Sequence[Write], record: Record, route: ScoreRoute) -> dict[str, ScoreRoute]:
         """Return the form of each group: that in which it stands already, or else this one."""

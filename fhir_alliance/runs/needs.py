@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from typing import Final
 
-from fhir_alliance.config import Config, ScoreRoute
+from fhir_alliance.config import Config, ReviewRoute, ScoreRoute
 from fhir_alliance.runs.publish import ORDER as PUBLISHED
 from fhir_alliance.stores.scopes import Needs, of
 
@@ -28,6 +28,7 @@ ORDERING: Final = Needs(
 SIGNING: Final = Needs(reads=of("Consent", "Patient"), writes=of("Consent"), reads_if_allowed=of("RelatedPerson"))
 DOCUMENTS: Final = Needs(reads_if_allowed=of("DocumentReference"), writes_if_allowed=of("DocumentReference"))
 SCORE_FORMS: Final = Needs(writes_if_allowed=of("QuestionnaireResponse"))
+PROPOSING: Final = Needs(reads_if_allowed=of("ServiceRequest"), writes_if_allowed=of("ServiceRequest"))
 IDENTIFYING: Final = Needs(reads=of("Patient"))  # a message names a client by an identifier of the receiver's
 PUBLISHING: Final = Needs(reads=of(*PUBLISHED), writes=of(*PUBLISHED))
 FITTING: Final = Needs(reads=of("QuestionnaireResponse", "Observation"))
@@ -37,10 +38,12 @@ ALL: Final = reduce(Needs.joined, (SYNC, ORDERING, PUBLISHING))
 
 
 def delivering(config: Config) -> Needs:
-    """Return what the ways need in which a site lets its scores be delivered."""
+    """Return what the ways need in which a site lets its scores and goal reviews be delivered."""
     needs = Needs()
     if ScoreRoute.DOCUMENT in config.delivery.scores:
         needs = needs.joined(DOCUMENTS)
     if ScoreRoute.SCORE_FORM in config.delivery.scores:
         needs = needs.joined(SCORE_FORMS)
+    if ReviewRoute.REQUEST in config.delivery.reviews:
+        needs = needs.joined(PROPOSING)
     return needs.joined(IDENTIFYING) if config.delivery.patient_identifier else needs

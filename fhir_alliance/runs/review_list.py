@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -17,20 +17,18 @@ from fhir_alliance.runs.record import Record
 from fhir_alliance.runs.turn import Turn
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.receipts import Receipt
-from fhir_alliance.stores.store import Store
 from fhir_alliance.stores.worklist import BUNDLE, Worklist
 from fhir_alliance.views.review_table import review_csv
 
-REVIEWS_AS: Final = {ReviewRoute.TASK: "Task", ReviewRoute.MESSAGE: "Communication"}
 TOLD = "goal reviews in the work-list of the drop folder"
 
 
 class ReviewList:
     """One run's work-list."""
 
-    def __init__(self, store: Store, journal: Journal, delivery: DeliverySection, *, dry_run: bool) -> None:
-        self._store, self._journal, self._dry_run = store, journal, dry_run
-        self._allowed = delivery.reviews
+    def __init__(self, journal: Journal, delivery: DeliverySection, *, dry_run: bool) -> None:
+        self._journal, self._dry_run = journal, dry_run
+        self._is_lower = delivery.reviews[0] is not ReviewRoute.WORKLIST
         self._list = Worklist(delivery.folder) if delivery.folder is not None else None
         self._tasks = self._read()
 
@@ -38,15 +36,8 @@ class ReviewList:
         found = self._list.tasks() if self._list is not None else []
         return {review_identifier(task): task for task in found if is_shaped(task) and review_identifier(task)}
 
-    def route(self) -> ReviewRoute:
-        """Return the best form that is allowed and, as far as is known, taken; the first where none is."""
-        for route in self._allowed:
-            if route is ReviewRoute.WORKLIST or self._store.takes(REVIEWS_AS[route], self._journal):
-                return route
-        return self._allowed[0]
-
-    def carried(self, subjects: Collection[str]) -> list[Mapping[str, Any]]:
-        """Return the clients' reviews that stand in the list."""
+    def carried(self, subjects: Collection[str], *, are_new: bool) -> list[Mapping[str, Any]]:
+        """Return the clients' reviews that stand in the list, which is read in every run."""
         return [task for task in self._tasks.values() if (task.get("for") or {}).get("reference") in subjects]
 
     def holds(self, key: str) -> bool:
@@ -57,7 +48,7 @@ class ReviewList:
         """Return what changed in the list, which is on disk when this returns."""
         if not writes:
             return []
-        if self._allowed[0] is not ReviewRoute.WORKLIST:
+        if self._is_lower:
             turn.tell_lower(TOLD)
         now = self._read()
         edited = {key for key, task in now.items() if task != self._tasks.get(key)}  # by people, while we planned

@@ -77,15 +77,17 @@ def test_a_profile_is_saved_and_pinned(run: Run, here: Path, ehr: responses.Requ
 
 
 def test_what_the_scopes_have_to_be(run: Run, here: Path, ehr: responses.RequestsMock) -> None:
-    """Where tokens are asked for, the page lists the scopes that the site has to allow for each command."""
+    """Where tokens are asked for, the page lists the scopes that the site has to allow for each command and way."""
     run("keys", "new", "keys.json")
     auth = "[auth]\nkind = 'smart-backend'\nclient_id = 'c'\nkey_file = 'keys.json'\n"
-    (here / "fhir-alliance.toml").write_text(auth, encoding="utf-8")
+    allowed = "[delivery]\nreviews = ['task', 'request']\n"
+    (here / "fhir-alliance.toml").write_text(auth + allowed, encoding="utf-8")
     ehr.post("https://ehr.example/token", status=400, json={"error": "invalid_scope"})
     done = run("doctor", "--store", EHR)
     assert done.exit_code == 11
     assert "FA423" in done.stdout
     assert "system/Consent.rs" in done.stdout.replace("\n", " ")
+    assert "system/ServiceRequest.cru" in done.stdout.replace("\n", " ")
 
 
 def test_a_folder(run: Run, clinic: Clinic) -> None:

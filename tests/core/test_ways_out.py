@@ -153,11 +153,12 @@ HOLDERS = {
 # Resources that carry a client's data out of the forms; whoever builds one asks for a pass, or for what holds one.
 GUARDED = {
     "Observation", "Communication", "DocumentReference", "DiagnosticReport", "RiskAssessment", "Bundle",
-    "MeasureReport", "List", "QuestionnaireResponse",
+    "MeasureReport", "List", "QuestionnaireResponse", "ServiceRequest",
 }  # fmt: skip
 # What builds one without a pass, and why it may.
 EXEMPT = {
     "fhir/safety_task.py": "safety comes before consent: an answer about safety is always seen by a clinician",
+    "fhir/review_request.py": "says what a review's Task says, which is made of scores that a Cleared form gave",
     "fhir/review_message.py": "says what a review's Task says, which is made of scores that a Cleared form gave",
     "fhir/finding.py": "made of scores that a Cleared form gave",
     "fhir/computation.py": "a form in memory, for its own formulas",

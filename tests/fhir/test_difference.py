@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fhir_alliance.core.model import Write, WriteMode
-from fhir_alliance.fhir.difference import CANONICAL, Change, ChangeKind, Known, difference
+from fhir_alliance.fhir.difference import CANONICAL, Change, ChangeKind, Known, difference, same_content
 from fhir_alliance.fhir.identifiers import REVIEW, SCORE
 
 KEY, OTHER, TASK = (f"{n:064x}" for n in (1, 2, 3))
@@ -237,8 +237,6 @@ def test_what_a_person_labelled_lower_is_raised() -> None:
 
 def test_what_is_the_same_without_an_identifier() -> None:
     """Two Observations are one by code, client, time and value; what was withdrawn, or closed, is another one."""
-    from fhir_alliance.fhir.difference import same_content
-
     score = {
         "resourceType": "Observation", "status": "final", "code": {"coding": [{"system": "s", "code": "c"}]},
         "subject": {"reference": "Patient/p1"}, "effectiveDateTime": "2026-01-05", "valueQuantity": {"value": 9},
@@ -255,3 +253,42 @@ def test_what_is_the_same_without_an_identifier() -> None:
     assert same_content(task, task)
     assert not same_content(task | {"status": "completed"}, task)
     assert not same_content(task | {"focus": {"reference": "Goal/g1"}}, task)
+
+
+REQUEST: dict[str, Any] = {
+    "resourceType": "ServiceRequest", "status": "active", "subject": {"reference": "Patient/p1"},
+    "code": {"coding": [{"system": "s", "code": "goal-review"}]},
+    "supportingInfo": [{"reference": "Goal/g1"}, {"reference": "#review"}],
+    "note": [{"authorString": "fhir_alliance", "text": "Worse."}],
+}  # fmt: skip
+MESSAGE: dict[str, Any] = {
+    "resourceType": "Communication", "status": "in-progress", "subject": REQUEST["subject"], "topic": REQUEST["code"],
+    "about": [{"reference": "Goal/g1"}], "payload": [{"contentString": "Worse."}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        REQUEST | {"status": "revoked"},
+        REQUEST | {"subject": {"reference": "Patient/p2"}},
+        REQUEST | {"code": {"coding": [{"system": "s", "code": "blood-count"}]}},
+        REQUEST | {"supportingInfo": [{"reference": "Goal/g2"}, {"reference": "#review"}]},
+        REQUEST | {"note": [{"authorString": "fhir_alliance", "text": "Much worse."}]},
+        MESSAGE | {"status": "stopped"},
+        MESSAGE | {"about": [{"reference": "Goal/g2"}]},
+        MESSAGE | {"payload": [{"contentString": "Much worse."}]},
+    ],
+)
+def test_another_review_is_not_the_same(other: dict[str, Any]) -> None:
+    """A review that ended, is another client's, about another goal, or says something else, stands for no other."""
+    ours = REQUEST if other["resourceType"] == "ServiceRequest" else MESSAGE
+    assert not same_content(other, ours)
+
+
+def test_a_review_that_a_server_or_a_person_touched_is_the_same() -> None:
+    """Whatever a server calls the contained Task, and whatever people noted beside, it is the same review."""
+    beside = [{"authorString": "Lea", "text": "Asked her."}, *REQUEST["note"]]
+    renamed = [{"reference": "Goal/g1"}, {"reference": "#1"}]
+    assert same_content(REQUEST | {"id": "x", "note": beside, "supportingInfo": renamed}, REQUEST)
+    assert same_content(MESSAGE | {"note": beside}, MESSAGE)

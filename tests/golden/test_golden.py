@@ -37,6 +37,7 @@ from fhir_alliance.fhir.inbound import Forms
 from fhir_alliance.fhir.observation import Emitter, datum_of, observation_writes, panel_codes, withdrawn
 from fhir_alliance.fhir.provenance import Maker, provenance
 from fhir_alliance.fhir.review_message import review_message
+from fhir_alliance.fhir.review_request import review_request
 from fhir_alliance.fhir.safety_task import communication, escalation_task
 from fhir_alliance.fhir.score_document import document
 from fhir_alliance.fhir.score_form import score_form
@@ -281,6 +282,7 @@ def resources() -> dict[str, bytes]:
         **carriers_of(whole),
         **(tasks := goal_tasks()),
         "communication-goal-review": review_message(stored(tasks["task-goal-review"]), "form-5").body,
+        "servicerequest-goal-review": review_request(stored(tasks["task-goal-review"]), "form-5").body,
         **goals_of(tasks["task-goal-review"]),
         "task-goal-review-repaired": repaired_task(),
         **findings(),

@@ -15,6 +15,7 @@ import pytest
 from fhir_alliance.config import Config, DeliverySection
 from fhir_alliance.core.rules.settings import RuleSettings
 from fhir_alliance.errors import Exit, StopRun
+from fhir_alliance.fhir.identifiers import CONFIDENTIALITY
 from fhir_alliance.runs import score_paper
 from fhir_alliance.runs.catalog import Catalog, load_catalog
 from fhir_alliance.runs.policy import Policy
@@ -43,7 +44,11 @@ PATIENT = {
     "resourceType": "Patient", "id": "p1", "name": [{"family": "Zilpzalp"}], "birthDate": "1980-02-03",
     "identifier": [{"system": "urn:mrn", "value": "4711"}],
 }  # fmt: skip
-REFUSING = {"refused": ("Observation",), "more": ("DocumentReference", "Patient"), "conditional_create": True}
+REFUSING = {
+    "refused": ("Observation",),
+    "more": ("DocumentReference", "Patient", "ServiceRequest"),
+    "conditional_create": True,
+}
 FILES = ["hl7v2", "csv"]
 CARRIED = {"score-form": "QuestionnaireResponse", "document": "DocumentReference"}
 
@@ -509,140 +514,223 @@ def test_a_damaged_list_stops_the_run(clinic: Callable[..., Clinic]) -> None:
     assert at.server.writes == []
 
 
-def messages(at: Clinic) -> list[dict[str, Any]]:
-    """Return the goal reviews that stand as messages, oldest first."""
-    found = [m for m in at.server.all("Communication") if m["topic"]["coding"][0]["code"] == "goal-review"]
-    return sorted(found, key=lambda message: "inResponseTo" in message)
+REVIEWS = {"message": "Communication", "request": "ServiceRequest"}
+ENDED = {"message": "stopped", "request": "revoked"}
+OPEN = {"message": "in-progress", "request": "active"}
+BY_PEOPLE = {"message": ("completed", "not-done", "stopped"), "request": ("completed", "revoked")}
 
 
-def review_in(message: dict[str, Any]) -> dict[str, Any]:
-    """Return the Task in a message."""
-    return json.loads(b64decode(message["payload"][1]["contentAttachment"]["data"]))
+def letters(at: Clinic, way: str) -> list[dict[str, Any]]:
+    """Return the goal reviews that stand as messages or requests, oldest first."""
+    found = [r for r in at.server.all(REVIEWS[way]) if "goal-review" in json.dumps(r.get("topic") or r["code"])]
+    return sorted(found, key=lambda each: "inResponseTo" in each or "replaces" in each)
+
+
+def review_in(letter: dict[str, Any]) -> dict[str, Any]:
+    """Return the Task in a message or a request."""
+    if letter["resourceType"] == "ServiceRequest":
+        [task] = letter["contained"]
+        return task
+    return json.loads(b64decode(letter["payload"][1]["contentAttachment"]["data"]))
+
+
+def said(letter: dict[str, Any]) -> str:
+    """Return what people read in a message or a request."""
+    return letter["payload"][0]["contentString"] if "payload" in letter else letter["note"][0]["text"]
 
 
 MORE = response_json([2] * 8 + [0], name="r3", meta=LATER, authored="2026-01-26T10:00:00+01:00")
 GONE = [WORSE | {"id": name, "status": "entered-in-error"} for name in ("r2", "r3")]
 
 
+@pytest.mark.parametrize("way", REVIEWS)
 @pytest.mark.parametrize("refused", [("Task",), ("Task", "Observation")])
 @pytest.mark.parametrize("system", [(), ("batch",)])
-def test_a_review_as_a_message(
-    clinic: Callable[..., Clinic], refused: tuple[str, ...], system: tuple[str, ...]
+def test_a_review_carried(
+    clinic: Callable[..., Clinic], refused: tuple[str, ...], system: tuple[str, ...], way: str
 ) -> None:
-    """Where no Task is taken, a goal review is one open message, told and receipted; a second run writes nothing."""
+    """Where no Task is taken, a review is one open message or request, told and receipted; a second run writes none."""
     can = NO_TASK | {"refused": refused, "system": system}
-    at = clinic("observation", "score-form", can=can, reviews=["task", "message"])
+    at = clinic("observation", "score-form", can=can, reviews=["task", way])
     at.server.load(WORSE)
     first = at.run()
     assert first.exit is Exit.DONE
-    [message] = messages(at)
-    assert (message["status"], message["subject"]) == ("in-progress", {"reference": "Patient/p1"})
-    assert {label["code"] for label in message["meta"]["security"]} == {"R", "PSY"}
-    assert "PHQ-9 total" in message["payload"][0]["contentString"]
-    named = [e["valueReference"].get("reference") for e in review_in(message)["input"] if "valueReference" in e]
+    [letter] = letters(at, way)
+    assert (letter["status"], letter["subject"]) == (OPEN[way], {"reference": "Patient/p1"})
+    assert {label["code"] for label in letter["meta"]["security"]} == {"R", "PSY"}
+    assert "PHQ-9 total" in said(letter)
+    named = [e["valueReference"].get("reference") for e in review_in(letter)["input"] if "valueReference" in e]
+    named += [reason.get("reference") for reason in letter.get("reasonReference", ())]
     standing = {f"Observation/{o['id']}" for o in at.server.all("Observation")}
     assert {reference for reference in named if reference} <= standing
-    assert [(r["output"], r["where"]) for r in at.receipts() if r["rung"] == "message"] == [("reviews", message["id"])]
-    assert any("messages" in way for way in first.lower)
+    assert [(r["output"], r["where"]) for r in at.receipts() if r["rung"] == way] == [("reviews", letter["id"])]
+    assert any(f"{way}s" in told for told in first.lower)
     second = at.run()
     assert (second.exit, second.created.total(), second.updated.total()) == (Exit.DONE, 0, 0)
 
 
-def test_a_message_follows_its_review(clinic: Callable[..., Clinic]) -> None:
-    """Evidence joins the one message; when the review has lost its ground, the message is stopped and says why."""
-    at = clinic("observation", can=NO_TASK, reviews=["message"])
+def test_a_request_is_no_order(clinic: Callable[..., Clinic]) -> None:
+    """A request is a proposal by us with the review's priority, time and reasons, and has no label inside itself."""
+    at = clinic("observation", can=NO_TASK, reviews=["task", "request", "message"])
     at.server.load(WORSE)
     at.run()
-    [before] = messages(at)
+    [request] = letters(at, "request")
+    task = review_in(request)
+    assert [request["intent"], task["intent"]] == ["proposal"] * 2
+    assert request["requester"] == task["requester"]
+    assert (request["priority"], request["occurrencePeriod"]) == (task["priority"], task["restriction"]["period"])
+    assert request["reasonReference"] == [{"reference": task["reasonReference"]["reference"]}]
+    assert request["supportingInfo"][-1] == {"reference": f"#{task['id']}"}
+    assert "meta" not in task
+    assert letters(at, "message") == []
+
+
+def test_no_request_where_the_site_allows_none(clinic: Callable[..., Clinic]) -> None:
+    """What the configuration says by itself makes no request: some EHRs show each in a queue of orders."""
+    at = clinic("observation", can=NO_TASK)
+    at.server.load(WORSE)
+    at.run()
+    assert (at.server.all("ServiceRequest"), len(letters(at, "message"))) == ([], 1)
+
+
+@pytest.mark.parametrize("way", REVIEWS)
+def test_what_carries_follows_its_review(clinic: Callable[..., Clinic], way: str) -> None:
+    """Evidence joins the one that stands; when the review has lost its ground, it is ended and says why."""
+    at = clinic("observation", can=NO_TASK, reviews=[way])
+    at.server.load(WORSE)
+    at.run()
+    [before] = letters(at, way)
     at.server.load(MORE)
-    assert at.run().updated["Communication"] == 1
-    [after] = messages(at)
+    assert at.run().updated[REVIEWS[way]] == 1
+    [after] = letters(at, way)
     assert len(review_in(after)["input"]) > len(review_in(before)["input"])
-    assert after["status"] == "in-progress"
-    assert all(after[name] == before[name] for name in ("identifier", "sent", "priority"))
+    assert after["status"] == OPEN[way]
+    kept = (
+        ("identifier", "sent", "priority") if way == "message" else ("identifier", "authoredOn", "priority", "intent")
+    )
+    assert all(after[name] == before[name] for name in kept)
     at.server.load(*GONE)
     at.run()
-    [ended] = messages(at)
-    assert (ended["status"], ended["statusReason"]["coding"][0]["code"]) == ("stopped", "ground-lost")
+    [ended] = letters(at, way)
+    assert (ended["status"], review_in(ended)["statusReason"]["coding"][0]["code"]) == (ENDED[way], "ground-lost")
+    why = review_in(ended)["statusReason"]["text"]
+    assert why == (ended["statusReason"]["text"] if way == "message" else ended["note"][1]["text"])
     done = at.run()
     assert (done.created.total(), done.updated.total()) == (0, 0)
     at.server.load(WORSE)
     at.run()
-    [again] = messages(at)
-    assert (again["status"], "statusReason" in again) == ("in-progress", False)
+    [again] = letters(at, way)
+    assert (again["status"], "statusReason" in again, "statusReason" in review_in(again)) == (OPEN[way], False, False)
+    assert len(again.get("note", [0])) == 1
 
 
-@pytest.mark.parametrize("status", ["completed", "not-done", "stopped"])
-def test_what_people_made_of_a_message_is_respected(clinic: Callable[..., Clinic], status: str) -> None:
-    """A message that somebody has ended is not opened again, and the quiet time runs from then on."""
-    at = clinic("observation", can=NO_TASK, reviews=["message"])
+@pytest.mark.parametrize(("way", "status"), [(way, status) for way, ends in BY_PEOPLE.items() for status in ends])
+def test_what_people_ended_is_respected(clinic: Callable[..., Clinic], way: str, status: str) -> None:
+    """A message or request that somebody has ended is not opened again, and the quiet time runs from then on."""
+    at = clinic("observation", can=NO_TASK, reviews=[way])
     at.server.load(WORSE)
     at.run()
-    [message] = messages(at)
-    meta = message["meta"] | {"lastUpdated": "2026-02-01T10:00:00Z"}
-    at.server.load(message | {"status": status, "meta": meta}, MORE)
+    [letter] = letters(at, way)
+    meta = letter["meta"] | {"lastUpdated": "2026-02-01T10:00:00Z"}
+    at.server.load(letter | {"status": status, "meta": meta}, MORE)
     done = at.run()
-    assert (done.exit, [m["status"] for m in messages(at)]) == (Exit.DONE, [status])
+    assert (done.exit, [each["status"] for each in letters(at, way)]) == (Exit.DONE, [status])
 
 
-def test_a_message_that_cannot_be_changed(clinic: Callable[..., Clinic]) -> None:
-    """Where messages are not updated, what joins a review comes as one that follows; that it ended is told."""
-    at = clinic("observation", can=NO_TASK | {"fixed": ("Communication",)}, reviews=["task", "message"])
+@pytest.mark.parametrize("way", REVIEWS)
+def test_what_people_added_stays(clinic: Callable[..., Clinic], way: str) -> None:
+    """A note, another person in charge, a higher label and priority that people set outlive what joins the review."""
+    at = clinic("observation", can=NO_TASK, reviews=[way])
     at.server.load(WORSE)
     at.run()
-    [first] = messages(at)
+    [letter] = letters(at, way)
+    note, label = {"authorString": "Lea", "text": "Asked her."}, {"system": CONFIDENTIALITY, "code": "V"}
+    whom = {"recipient" if way == "message" else "performer": [{"reference": "Practitioner/other"}]}
+    meta = {"security": [label, *letter["meta"]["security"][1:]]}
+    at.server.load(letter | {"note": [note, *letter.get("note", ())], "priority": "asap", "meta": meta} | whom, MORE)
+    assert at.run().updated[REVIEWS[way]] == 1
+    [after] = letters(at, way)
+    assert note in after["note"]
+    assert (after["priority"], {name: after[name] for name in whom}) == ("asap", whom)
+    assert {each["code"] for each in after["meta"]["security"]} == {"V", "PSY"}
+    assert len(review_in(after)["input"]) > len(review_in(letter)["input"])
+
+
+@pytest.mark.parametrize("way", REVIEWS)
+def test_what_carries_cannot_be_changed(clinic: Callable[..., Clinic], way: str) -> None:
+    """Where it is not updated, what joins a review comes as one that follows; that the review ended is told."""
+    at = clinic("observation", can=NO_TASK | {"fixed": (REVIEWS[way],)}, reviews=["task", way])
+    at.server.load(WORSE)
+    at.run()
+    [first] = letters(at, way)
     at.server.load(MORE)
     at.run()
     at.run()
-    [_, second] = messages(at)
-    assert second["inResponseTo"] == [{"reference": f"Communication/{first['id']}"}]
+    [_, second] = letters(at, way)
+    follows = second["inResponseTo" if way == "message" else "replaces"]
+    assert follows == [{"reference": f"{REVIEWS[way]}/{first['id']}"}]
     assert len(review_in(second)["input"]) > len(review_in(first)["input"])
     assert at.run().created.total() == 0
     at.server.load(*GONE)
     done = at.run()
-    assert any("tell whoever got it" in way for way in done.lower)
-    assert [m["status"] for m in messages(at)] == ["in-progress"] * 2
+    assert any("tell whoever got it" in told for told in done.lower)
+    assert [each["status"] for each in letters(at, way)] == [OPEN[way]] * 2
+    at.server.can.fixed = ()
+    at.journal._db.execute("DELETE FROM refusal")  # as a day does
+    at.run()
+    [_, last] = letters(at, way)
+    assert (last["status"], last["identifier"]) == (ENDED[way], second["identifier"])
 
 
+@pytest.mark.parametrize("way", REVIEWS)
 @pytest.mark.parametrize("once", ["conditional-create", "journal-only"])
-def test_messages_that_cannot_be_read(clinic: Callable[..., Clinic], once: str) -> None:
-    """Where nobody sees which messages stand, the same reasons are told once, and new ones are told."""
-    at = clinic("observation", can=NO_TASK | {"unread": ("Communication",)}, reviews=["message"])
+def test_what_carries_cannot_be_read(clinic: Callable[..., Clinic], once: str, way: str) -> None:
+    """Where nobody sees which reviews stand, the same reasons are told once, and new ones are told."""
+    kind = REVIEWS[way]
+    at = clinic("observation", can=NO_TASK | {"unread": (kind,)}, reviews=[way])
     profile = fetch_profile(Http(at.server.base))
-    held = profile.of("Communication").model_copy(update={"once": Once(once)})
-    profile = profile.model_copy(update={"types": {**profile.types, "Communication": held}})
+    held = profile.of(kind).model_copy(update={"once": Once(once)})
+    profile = profile.model_copy(update={"types": {**profile.types, kind: held}})
     at.server.load(WORSE)
     for expected, form in ((1, WORSE), (1, WORSE), (2, MORE), (2, MORE)):
         at.server.load(form)
         done = at.run(profile=profile, now=NOW + timedelta(hours=len(at.server.writes)))
-        assert (done.exit, len(messages(at)), done.updated["Communication"]) == (Exit.DONE, expected, 0)
+        assert (done.exit, len(letters(at, way)), done.updated[kind]) == (Exit.DONE, expected, 0)
 
 
 @pytest.mark.usefixtures("long_after")
+@pytest.mark.parametrize("way", REVIEWS)
 @pytest.mark.parametrize("conditional", [True, False])
 @pytest.mark.parametrize("fault", ["CUT_BEFORE", "CUT_AFTER", "BUSY_AFTER", "THROTTLED"])
-def test_a_fault_at_a_message(clinic: Callable[..., Clinic], start_server: Any, fault: str, conditional: bool) -> None:
-    """Whatever happens to the answers, after one more run the review stands in one message."""
+def test_a_fault_at_a_carried_review(
+    clinic: Callable[..., Clinic], start_server: Any, fault: str, conditional: bool, way: str
+) -> None:
+    """Whatever happens to the answers, after one more run the review stands in one message or request."""
     can = NO_TASK | {"refused": ("Task", "Observation"), "conditional_create": conditional}
-    at = clinic("document", can=can, reviews=["message"])
+    at = clinic("document", can=can, reviews=[way])
     at.server.load(WORSE)
     at.server.faults = [start_server.faults["NONE"]] * 2 + [start_server.faults[fault]] * 4
     at.run()
     at.server.faults.clear()
     at.run()
-    assert len(messages(at)) == 1
+    assert len(letters(at, way)) == 1
 
 
 @pytest.mark.usefixtures("long_after")
-def test_another_message_of_the_client_is_not_taken_for_ours(clinic: Callable[..., Clinic]) -> None:
-    """Where nothing is searched by identifier, a stranger's message about the client does not stand for a review."""
+@pytest.mark.parametrize("way", REVIEWS)
+def test_what_is_somebody_elses_is_not_taken_for_ours(clinic: Callable[..., Clinic], way: str) -> None:
+    """Where nothing is searched by identifier, a stranger's message or order stands for no review, and stays."""
     by_content = {"conditional_create": False, "search": ("_id", "_lastUpdated", "patient", "url")}
-    at = clinic("observation", can=NO_TASK | by_content | {"dropped": ("identifier",)}, reviews=["message"])
-    at.server.load({"resourceType": "Communication", "id": "letter", "status": "in-progress", "subject": P1})
-    at.server.load(WORSE, response_json([1] * 9, name="r9", meta=META))
+    at = clinic("observation", can=NO_TASK | by_content | {"dropped": ("identifier",)}, reviews=[way])
+    order = {"contained": ["?"], "code": {"text": "blood count"}, "intent": "order", "meta": {"security": "?"}}
+    letter = {"resourceType": REVIEWS[way], "id": "letter", "status": OPEN[way], "subject": P1} | order
+    at.server.load(letter, WORSE, response_json([1] * 9, name="r9", meta=META))
     at.run()
-    topics = [m["topic"]["coding"][0]["code"] for m in at.server.all("Communication") if "topic" in m]
-    assert sorted(topics) == ["goal-review", "safety-review"]
+    at.run()
+    assert at.server.all(REVIEWS[way])[0] == letter
+    ours = [r for r in at.server.all("Communication") + at.server.all("ServiceRequest") if r is not letter]
+    told = [(r.get("topic") or r["code"])["coding"][0]["code"] for r in ours]
+    assert sorted(told) == ["goal-review", "safety-review"]
 
 
 def test_a_form_without_an_id_waits_where_it_stands(catalog: Catalog, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from fhir_alliance.config import Config
 from fhir_alliance.runs.catalog import load_catalog
-from fhir_alliance.runs.needs import ORDERING, PUBLISHING, SYNC
+from fhir_alliance.runs.needs import ORDERING, PUBLISHING, SYNC, delivering
 from fhir_alliance.runs.order import order
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.publish import publish
@@ -78,3 +79,18 @@ def test_needs_are_what_is_done(
     if needs is SYNC:
         assert store.read >= needs.reads
         assert store.written == needs.writes
+
+
+@pytest.mark.parametrize(
+    ("delivery", "wanted"),
+    [
+        ({}, {"DocumentReference", "QuestionnaireResponse"}),
+        ({"scores": ["observation"], "reviews": ["task", "request"]}, {"ServiceRequest"}),
+        ({"scores": ["observation"], "reviews": ["task"]}, set()),
+    ],
+)
+def test_a_way_needs_its_type_where_it_is_allowed(delivery: dict[str, list[str]], wanted: set[str]) -> None:
+    """A server is asked for the types of the ways that the site allows; where it gives none of them, a run goes on."""
+    needs = delivering(Config.model_validate({"delivery": delivery}))
+    assert needs.writes_if_allowed == wanted
+    assert not needs.writes | needs.reads

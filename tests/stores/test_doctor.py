@@ -246,6 +246,20 @@ def test_the_ways_that_a_site_allows(
     assert "nothing better" in ways["scores"].reason
 
 
+def test_a_request_where_the_site_allows_it(
+    look: Callable[..., CheckUp], statement: Callable[..., dict[str, Any]]
+) -> None:
+    """Where no Task is taken, a review goes as a request where the site said so, and as a message where it did not."""
+    bare = statement()
+    held = {"type": "ServiceRequest", "interaction": [{"code": "create"}], "conditionalCreate": True}
+    bare["rest"][0]["resource"] = [r for r in bare["rest"][0]["resource"] if r["type"] != "Task"] + [held]
+    for reviews, route in ((["task", "message"], "Communication"), (["task", "request", "message"], "ServiceRequest")):
+        found = look(bare, delivery={"reviews": reviews})
+        [way] = [route for route in found.routes if route.output == "reviews"]
+        assert way.type == route
+    assert (way.route, "a further request" in way.reason) == ("ServiceRequest, conditional-create", True)
+
+
 @pytest.mark.parametrize("can", [("create", "update"), ("read",), ()])
 def test_where_notices_can_be_had_that_is_said(
     look: Callable[..., CheckUp], statement: Callable[..., dict[str, Any]], can: tuple[str, ...]

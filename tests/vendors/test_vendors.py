@@ -46,6 +46,20 @@ def test_a_score_has_a_way_where_one_is_taken() -> None:
         assert routes["scores"]["reason"]
 
 
+def test_a_request_is_a_way_at_the_one_vendor_that_takes_it_and_no_task(tmp_path: Path) -> None:
+    """Where a site allows requests, Epic's server takes reviews as such, and each later reason changes the same one."""
+    takes = {name: {k for k, held in facts(name)["types"].items() if "C" in held["can"]} for name in NAMES}
+    assert [name for name in NAMES if "ServiceRequest" in takes[name] and "Task" not in takes[name]] == ["epic"]
+    server = Loopback(Vendor(facts("epic")))
+    said = {"state": {"folder": f"{tmp_path}/state"}, "delivery": {"reviews": ["task", "request", "message"]}}
+    try:
+        found = doctor(server.base, Config.model_validate(said))
+    finally:
+        server.stop()
+    [way] = [route for route in found.routes if route.output == "reviews"]
+    assert (way.route, "takes no changes" in way.reason) == ("ServiceRequest, search-first", False)
+
+
 @pytest.mark.parametrize("name", ["epic", "oracle"])
 def test_a_roster_is_the_way_where_a_client_has_to_be_named(name: str, tmp_path: Path) -> None:
     """With a roster, the check-up of such a vendor's server finds a way to the forms, and says why it is that one."""
