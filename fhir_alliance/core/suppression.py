@@ -37,11 +37,12 @@ class Standing(StrEnum):
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """A count of people, and where it stands."""
+    """A count of people, and where it stands. numbers: how many published numbers are this one, hidden with it."""
 
     name: str
     count: int
     standing: Standing = Standing.NEW
+    numbers: int = 1
 
 
 class Total(msgspec.Struct, frozen=True):
@@ -135,9 +136,10 @@ def _chosen(table: _Table, forced: Collection[int], exposed: Iterable[int], most
     for small in exposed:
         above, below = (_other_table(model, table, forced, hides, most) for _ in range(2))
         model.addConstr(above[small] - below[small] >= LEAST_SPAN)
-    # The fewest cells; among those, the least people: a total is worth more than a part of it.
+    # The fewest numbers; among those, the least people: a total is worth more than a part of it.
     people = sum(cell.count for cell in table.cells) + 1
-    cost = {index: 1 + table.cells[index].count / people / (len(table.cells) + 1) for index in open_cells}
+    share = 1 / people / (len(table.cells) + 1)
+    cost = {index: table.cells[index].numbers + table.cells[index].count * share for index in open_cells}
     model.minimize(sum(hides[index] * cost[index] for index in open_cells))
     if model.getModelStatus() != highspy.HighsModelStatus.kOptimal:
         return None

@@ -18,6 +18,7 @@ from fhir_alliance.core.model import Count, Missing, Part, Tally
 from fhir_alliance.core.suppression import SMALL, Cell, Standing, Total, suppressed
 from fhir_alliance.errors import StopRun
 
+_EVERYBODY: Final = "in the initial population"  # as measures word a denominator that adds no condition
 _INSIDE: Final = (Population.EXCLUSION, Population.EXCEPTION, Population.NUMERATOR)
 
 
@@ -68,11 +69,26 @@ class _Table:
             for code, count in part.counts.items()
         }
         self._owners = _owners(measure.groups)
+        self._alike = frozenset(group.id for group in measure.groups if self._are_alike(group))
 
     def named(self, key: Key) -> str:
-        """Return the name of a cell; populations that several rates share have one."""
-        owner = self._owners.get((key.group, key.population), key.group)
-        return f"{owner} {key.stratum} {key.population}"
+        """Return the name of a cell; populations that rates share, or that are the same by their words, have one."""
+        is_initial = key.group in self._alike and key.population == Population.DENOMINATOR
+        population = Population.INITIAL.value if is_initial else key.population
+        owner = self._owners.get((key.group, population), key.group)
+        return f"{owner} {key.stratum} {population}"
+
+    def _are_alike(self, group: Group) -> bool:
+        """Return whether a rate's denominator is everybody in the initial population, by the measure's own words.
+
+        They stand in every report, so that a reader takes the one number for the other. Where the numbers do not bear
+        the words out, they are two.
+        """
+        words = {clause.words for clause in group.populations[Population.DENOMINATOR]}
+        keys = [key for key in self.keys if key.group == group.id and key.population == Population.INITIAL]
+        return words == {_EVERYBODY} and all(
+            self.keys[key] == self.keys[key._replace(population=Population.DENOMINATOR.value)] for key in keys
+        )
 
     def around(self, tally: Tally) -> tuple[list[Cell], list[Total]]:
         """Return the people who were looked at, as sums of those left out, those in a rate, and those in none."""
@@ -119,17 +135,17 @@ class _Table:
         for population, name in names.items():
             whole = self.named(Key(group.id, "", population.value))
             standing = Standing.HIDDEN_BEFORE if stratum and whole in before else Standing.NEW
-            cells[name] = Cell(name, counts[population], standing)
-        outside = Cell(
-            f"{names[Population.INITIAL]} outside",
-            counts[Population.INITIAL] - counts[Population.DENOMINATOR],
-            Standing.NEVER_SHOWN,
-        )
+            numbers = sum(other == name for other in names.values())
+            cells[name] = Cell(name, counts[population], standing, numbers)
         inside = [population for population in _INSIDE if population in counts]
         left = counts[Population.DENOMINATOR] - sum(counts[population] for population in inside)
         rest = Cell(f"{names[Population.NUMERATOR]} not", left, Standing.NEVER_SHOWN)
-        cells |= {outside.name: outside, rest.name: rest}
-        totals.append(Total(names[Population.INITIAL], (names[Population.DENOMINATOR], outside.name)))
+        cells[rest.name] = rest
+        if names[Population.INITIAL] != names[Population.DENOMINATOR]:
+            gap = counts[Population.INITIAL] - counts[Population.DENOMINATOR]
+            outside = Cell(f"{names[Population.INITIAL]} outside", gap, Standing.NEVER_SHOWN)
+            cells[outside.name] = outside
+            totals.append(Total(names[Population.INITIAL], (names[Population.DENOMINATOR], outside.name)))
         totals.append(Total(names[Population.DENOMINATOR], (*(names[population] for population in inside), rest.name)))
 
     def _add_nested(self, stratum: str, cells: dict[str, Cell], totals: list[Total]) -> None:

@@ -48,15 +48,19 @@ def tally_of(cells: dict[tuple[str, str], tuple[int, int]], others: int = 0, mea
 def spans(true: Tally, shown: Tally) -> dict[Key, int]:
     """Return how wide a reader can only tell each small count: a linear programme over all that is published.
 
-    The reader knows that populations lie within one another, and that strata of a kind are everybody.
+    The reader knows that populations lie within one another, that strata of a kind are everybody, and from the measure
+    itself that its denominator is everybody in the initial population; who did not reach the numerator is a count, too.
     """
     keys = [Key(p.group, p.stratum, code) for p in true.parts for code in p.counts]
     counts = {Key(p.group, p.stratum, code): n for p in true.parts for code, n in p.counts.items()}
     seen = {Key(p.group, p.stratum, code): n for p in shown.parts for code, n in p.counts.items()}
     found = {}
-    for target in keys:
-        if not 1 <= int(counts[target]) <= 10:
-            continue
+    sought: dict[Key, tuple[Key, ...]] = {key: (key,) for key in keys if 1 <= int(counts[key]) <= 10}
+    for stratum in {key.stratum for key in keys}:
+        pair = (Key("rate", stratum, DENOMINATOR.value), Key("rate", stratum, NUMERATOR.value))
+        if 1 <= int(counts[pair[0]]) - int(counts[pair[1]]) <= 10:
+            sought[Key("rate", stratum, "not reached")] = pair
+    for target, (outer, *inside) in sought.items():
         ends = []
         for sign in (1, -1):
             model = highspy.Highs()
@@ -68,13 +72,13 @@ def spans(true: Tally, shown: Tally) -> dict[Key, int]:
             for stratum in {key.stratum for key in keys}:
                 inner = [unknown[Key("rate", stratum, p.value)] for p in (NUMERATOR, DENOMINATOR, INITIAL)]
                 model.addConstr(inner[0] <= inner[1])
-                model.addConstr(inner[1] <= inner[2])
+                model.addConstr(inner[1] == inner[2])
             for kind in {key.stratum.partition(":")[0] for key in keys if key.stratum}:
                 for code in (NUMERATOR, DENOMINATOR, INITIAL):
                     parts = [v for k, v in unknown.items() if k.stratum.startswith(f"{kind}:") and k.population == code]
                     model.addConstr(sum(parts) == unknown[Key("rate", "", code.value)])
-            model.minimize(sign * unknown[target])
-            ends.append(model.val(unknown[target]))
+            model.minimize(sign * (unknown[outer] - sum(unknown[key] for key in inside)))
+            ends.append(model.val(unknown[outer]) - sum(model.val(unknown[key]) for key in inside))
         found[target] = round(ends[1] - ends[0])
     return found
 
@@ -103,6 +107,24 @@ def test_who_is_left_between_two_populations_is_protected() -> None:
     """30 people of whom 25 reach the numerator give five away who do not: one of the two is masked."""
     shown = protected(MEASURE, tally_of({("de", "female"): (30, 25)}))
     assert Missing.MASKED in shown.parts[0].counts.values()
+
+
+def test_a_denominator_that_is_the_initial_population_hides_nothing() -> None:
+    """Who reads that both are the same would take the one for the other; so what is masked is another number.
+
+    Of 1,264 forms 1,260 have a score, and 1,259 of these no gap: to mask both denominators would tell of four and one.
+    """
+    measure = load_measures()["data-quality"]
+    tallying = Tallying(measure, PERIOD)
+    for group, (many, reached) in {
+        "collected": (468, 444), "scorable": (1264, 1260), "complete": (1260, 1259), "flat": (1260, 62)
+    }.items():  # fmt: skip
+        counts = {INITIAL: many, DENOMINATOR: many, NUMERATOR: reached}
+        tallying.add(PASSED, [Member("Patient/p1", group, counts, {})], [], [])
+    for part in protected(measure, tallying.tally()).parts:
+        assert part.counts["denominator"] == part.counts["initial-population"]
+        one = part.counts["initial-population"], part.counts["numerator"]
+        assert Missing.MASKED in one or part.group in ("collected", "flat")
 
 
 def test_few_who_are_left_out_are_masked() -> None:
