@@ -9,14 +9,14 @@ import time
 from pathlib import Path
 
 
-def main(forms: int, rate: float, kills: int) -> None:
-    """Run it and print the counts."""
+def main(forms: int, rate: float, kills: int, db: str) -> None:
+    """Run it and print the counts. db: a JDBC URL, "" for H2 in a file."""
     from tests.servers import hapi_server, soak
 
     plan = soak.Plan(forms=forms, rate=rate, kills=kills, between=(50, 400))
     with (
         tempfile.TemporaryDirectory() as name,
-        hapi_server.start(validate=False, heap="4g", db=f"jdbc:h2:file:{name}/h2") as server,
+        hapi_server.start(validate=False, heap="4g", db=db or f"jdbc:h2:file:{name}/h2") as server,
         hapi_server.FhirClient(server.base) as fhir,
     ):
         soak.load(fhir, plan)
@@ -47,5 +47,6 @@ if __name__ == "__main__":
     parser.add_argument("--forms", type=int, default=100_000)
     parser.add_argument("--rate", type=float, default=0.03, help="share of requests that meet a fault")
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--db", default="", help="JDBC URL of an empty PostgreSQL database (default: H2 in a file)")
     chosen = parser.parse_args()
-    main(chosen.forms, chosen.rate, chosen.kills)
+    main(chosen.forms, chosen.rate, chosen.kills, chosen.db)

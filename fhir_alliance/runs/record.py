@@ -35,18 +35,21 @@ class Record:
 
     known: our own Observations and Tasks there, by identifier.  history: the scores in them.
     findings: Observations of rules' judgements, by the finding's key.
-    families: of clients whose record was merged with another, which belong together.
+    families: of clients whose record was merged with another, which belong together.  size: how many resources it is.
     """
 
     def __init__(
         self, store: Store, subjects: Collection[str], instruments: Mapping[str, Instrument],
-        carried: Collection[Mapping[str, Any]] = (),
+        carried: Collection[Mapping[str, Any]] = (), families: Mapping[str, Kindred] | None = None,
     ) -> None:  # fmt: skip
-        """carried: Observations and Tasks of ours that stand in documents and lists, where the store takes none."""
+        """carried: Observations and Tasks of ours that stand in documents and lists, where the store takes none.
+
+        families: which records were merged, where it is known already.
+        """
         self._store = store
         self._instruments = instruments
         self._subjects = sorted(subjects)
-        self.families = families_of(store, self._subjects)
+        self.families = families_of(store, self._subjects) if families is None else families
         surveys = self._all("Observation")
         observations = [
             *_of(carried, "Observation"),
@@ -62,6 +65,8 @@ class Record:
         reviews = (read_review(r, store.base) for r in self.tasks.values())
         self.reviews: list[Review] = [review for review in reviews if review is not None]
         self._about = {kind: _by_subject(self._all(kind)) for kind in ("Goal", "CarePlan", "CareTeam", "Encounter")}
+
+        self.size = len(surveys) + len(tasks) + sum(len(own) for of in self._about.values() for own in of.values())
 
     @property
     def subjects(self) -> list[str]:

@@ -14,11 +14,12 @@ from fhir_alliance.runs.planning import Page, plan_page
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.programs import labelled
 from fhir_alliance.runs.provenance import provenances
+from fhir_alliance.runs.reading import Parts, Reading
 from fhir_alliance.runs.record import Record
 from fhir_alliance.runs.score import Desk
 from fhir_alliance.runs.summary import EVERYBODY, Summary
 from fhir_alliance.runs.sync import learn
-from fhir_alliance.runs.turn import Turn
+from fhir_alliance.runs.turn import Left, Turn
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.store import Page as Portion
 from fhir_alliance.stores.store import Store
@@ -40,22 +41,27 @@ def rescore(
     summary = Summary(explain)
     tell = untold if dry_run else tell
     desk = Desk(catalog, policy)
-    finder = learn(desk, store)
+    finder, parts = learn(desk, store), Parts()
     wanted = catalog.find(instrument).id if instrument and instrument not in desk.instruments else instrument
     for portion in store.responses("", ()):
         finder.find(portion)
         forms = labelled(_readable(portion, desk, store, now, wanted), store, policy.part2_programs)
-        tell(queried({form.subject for form in forms}, now))
-        record = Record(store, {form.subject for form in forms}, desk.instruments)
-        scored = [form for form in forms if _panel_key(form) in record.observations]
-        summary.read += len(scored)
-        turn = Turn(store, record, journal, summary, now, dry_run)
-        plan = plan_page(Page(scored, (), record), store, desk, now, dry_run=dry_run)
-        summary.take(plan.summary)
-        beside = partial(provenances, cleared=plan.cleared, desk=desk, now=now)
-        sent = turn.put(plan.writes, reason, beside)
-        tell(written(sent, plan.cleared, policy.consent.version, now))
-        turn.settle(Portion([], ""), (), (), {})
+        reading = Reading(forms, [], [], [], [], [], {})
+        tell(queried(reading.subjects, now))
+        left = Left(journal, summary, now, dry_run=dry_run)
+        for part in parts.of(reading, store):
+            record = Record(store, part.subjects, desk.instruments, families=part.families)
+            parts.learn(record)
+            scored = [form for form in part.forms if _panel_key(form) in record.observations]
+            summary.read += len(scored)
+            turn = Turn(store, record, journal, summary, now, dry_run, left)
+            plan = plan_page(Page(scored, (), record), store, desk, now, dry_run=dry_run)
+            summary.take(plan.summary)
+            beside = partial(provenances, cleared=plan.cleared, desk=desk, now=now)
+            sent = turn.put(plan.writes, reason, beside)
+            tell(written(sent, plan.cleared, policy.consent.version, now))
+            turn.confirm()
+        left.settle(Portion([], ""), (), (), {})
         watch(summary.read)
     if not dry_run:
         store.finish()

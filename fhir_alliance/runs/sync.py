@@ -6,15 +6,12 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from fhir_alliance.core.intake import Intake
-from fhir_alliance.core.model import Response, Write
-from fhir_alliance.core.safety import Concern
+from fhir_alliance.core.model import Write
 from fhir_alliance.errors import Unreachable
 from fhir_alliance.fhir.identifiers import SCORE_FORM, local
-from fhir_alliance.fhir.inbound import OwnForm, Parked, Skipped, Withdrawal
-from fhir_alliance.fhir.inbound import Reading as Read
+from fhir_alliance.fhir.inbound import Withdrawal
 from fhir_alliance.fhir.observation import rests_on, withdrawn
 from fhir_alliance.fhir.wire import questionnaire_of
 from fhir_alliance.runs.audit import Tell, queried, untold, written
@@ -22,20 +19,21 @@ from fhir_alliance.runs.catalog import Catalog
 from fhir_alliance.runs.decisions import carry_out
 from fhir_alliance.runs.given import given
 from fhir_alliance.runs.intake import beside as proofs
-from fhir_alliance.runs.intake import signed, taken
+from fhir_alliance.runs.intake import signed
 from fhir_alliance.runs.kept_out import keeper
 from fhir_alliance.runs.ladder import Ladder
 from fhir_alliance.runs.planning import Page, plan_page
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.programs import labelled
 from fhir_alliance.runs.provenance import provenances
+from fhir_alliance.runs.reading import Parts, read_page
 from fhir_alliance.runs.record import Record
 from fhir_alliance.runs.reviews import News, review_tasks
 from fhir_alliance.runs.rounds import is_wanted, rounds
 from fhir_alliance.runs.safety import SafetyPath
 from fhir_alliance.runs.score import Desk
 from fhir_alliance.runs.summary import Summary
-from fhir_alliance.runs.turn import Turn
+from fhir_alliance.runs.turn import Left, Turn
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.store import Page as Portion
 from fhir_alliance.stores.store import Store
@@ -43,21 +41,6 @@ from fhir_alliance.stores.store import Store
 LOG: Final = logging.getLogger("fhir_alliance.sync")
 _NO_SEARCH: Final = "FA409"
 _NO_ROUND: Final = "Clients who sent nothing were not looked at: what was left as files cannot be read back."
-
-
-class Reading(NamedTuple):
-    """A page, sorted: forms to score, forms withdrawn, who a clinician should look at, and consent forms.
-
-    read: the references and places of all its records.  places: by key, of those that have no id.
-    """
-
-    forms: list[Response]
-    withdrawals: list[Withdrawal]
-    concerns: list[Concern]
-    parked: list[Parked]
-    read: list[str]
-    intakes: list[Intake]
-    places: dict[str, str]
 
 
 def sync(
@@ -85,7 +68,7 @@ def sync(
         safety.deliver()
         safety.watch()
         tell(safety.accesses())
-        finder = learn(desk, store)
+        finder, parts = learn(desk, store), Parts()
         again = {parked.reference for parked in journal.parked()}
         seen: set[str] = set()
         for portion in store.again(only) if only else store.responses(journal.bookmark(), again, journal.seen):
@@ -94,24 +77,29 @@ def sync(
             safety.raise_concerns(reading.concerns)
             tell(safety.accesses())
             reading = reading._replace(forms=labelled(reading.forms, store, policy.part2_programs))
-            tell(queried(_subjects(reading), now))
-            seen |= _subjects(reading)
-            record = Record(store, _subjects(reading), desk.instruments, ladder.carried(_subjects(reading)))
-            turn = Turn(store, record, journal, summary, now, dry_run)
-            consents = signed(reading.intakes, reading.withdrawals, store, policy.intake)
-            record.known.by_value |= consents.known
-            summary.parked += consents.parked
-            given = turn.put(consents.writes, beside=partial(proofs, intakes=consents.intakes, now=now))
-            tell(written(given, (), "", now))
-            voided = withdraw(reading.withdrawals, record, store.base)
-            ended = safety.withdraw(reading.withdrawals, record)
-            plan = plan_page(Page(reading.forms, voided, record), store, desk, now, dry_run=dry_run)
-            summary.take(plan.summary)
-            beside = partial(provenances, cleared=plan.cleared, desk=desk, now=now)
-            sent = ladder.put(turn, record, [*plan.writes, *voided, *ended], beside)
-            sent += ladder.void(turn, reading.withdrawals, desk.instruments.values())
-            tell(written(sent, plan.cleared, policy.consent.version, now))
-            turn.settle(portion, [*reading.parked, *consents.parked], reading.read, reading.places)
+            tell(queried(reading.subjects, now))
+            seen |= reading.subjects
+            parked, left = list(reading.parked), Left(journal, summary, now, dry_run=dry_run)
+            for part in parts.of(reading, store):
+                record = Record(store, part.subjects, desk.instruments, ladder.carried(part.subjects), part.families)
+                parts.learn(record)
+                turn = Turn(store, record, journal, summary, now, dry_run, left)
+                consents = signed(part.intakes, part.withdrawals, store, policy.intake)
+                record.known.by_value |= consents.known
+                summary.parked += consents.parked
+                parked += consents.parked
+                given = turn.put(consents.writes, beside=partial(proofs, intakes=consents.intakes, now=now))
+                tell(written(given, (), "", now))
+                voided = withdraw(part.withdrawals, record, store.base)
+                ended = safety.withdraw(part.withdrawals, record)
+                plan = plan_page(Page(part.forms, voided, record), store, desk, now, dry_run=dry_run)
+                summary.take(plan.summary)
+                beside = partial(provenances, cleared=plan.cleared, desk=desk, now=now)
+                sent = ladder.put(turn, record, [*plan.writes, *voided, *ended], beside)
+                sent += ladder.void(turn, part.withdrawals, desk.instruments.values())
+                tell(written(sent, plan.cleared, policy.consent.version, now))
+                turn.confirm()
+            left.settle(portion, parked, reading.read, reading.places)
             watch(summary.read)
             LOG.info("page", extra={"summary": summary})
             if stop():
@@ -184,44 +172,6 @@ def _terminology(store: Store, kind: str, urls: Sequence[str]) -> Sequence[Mappi
     return given(lambda: store.canonicals(kind, urls)) or ()
 
 
-def read_page(page: Portion, desk: Desk, store: Store, now: datetime, summary: Summary) -> Reading:
-    """Return the page sorted; unfinished and parked forms are counted, but their concerns are kept."""
-    reading = Reading([], [], [], [], [], [], {})
-    for record in page.records:
-        form: Read | Intake = desk.forms.read(record.body, record.source, now, store.base, record.line)
-        if isinstance(form, OwnForm):
-            continue
-        summary.read += 1
-        reading.read.extend((record.place, form.reference))
-        if isinstance(form, Response | Withdrawal) and not form.reference:
-            reading.places[form.key] = record.place
-        if isinstance(form, Response):
-            reading.forms.append(form)
-            concern = desk.forms.concern_of(form)
-        elif isinstance(form, Withdrawal):
-            summary.withdrawn += 1
-            reading.withdrawals.append(form)
-            continue
-        else:
-            if isinstance(form, Parked) and desk.policy.intake is not None:
-                form = taken(record, form, store.base)
-            if isinstance(form, Intake):
-                reading.intakes.append(form)
-                continue
-            concern = form.concern
-            if isinstance(form, Skipped):
-                summary.unfinished += 1
-            else:
-                reading.parked.append(form)
-                summary.reviews["nameless"] += form.is_nameless
-        if concern is not None:
-            reading.concerns.append(concern)
-    reading.forms.sort(key=lambda form: (form.when, form.key))
-    summary.parked += reading.parked
-    summary.safety += len(reading.concerns)
-    return reading
-
-
 def withdraw(withdrawals: Iterable[Withdrawal], record: Record, base: str) -> list[Write]:
     """Return the writes that mark as entered in error whatever rests on a withdrawn form."""
     return [
@@ -230,8 +180,3 @@ def withdraw(withdrawals: Iterable[Withdrawal], record: Record, base: str) -> li
         for observation in record.observations.values()
         if rests_on(observation, withdrawal.reference, withdrawal.key, base)
     ]
-
-
-def _subjects(reading: Reading) -> set[str]:
-    named = {form.subject for form in reading.forms} | {intake.subject for intake in reading.intakes}
-    return named | {withdrawal.subject for withdrawal in reading.withdrawals if withdrawal.subject}

@@ -1,4 +1,4 @@
-"""One page's writing: what differs from the store is sent, and the journal keeps what became of it."""
+"""The writing of a page, part by part: what differs from the store is sent, and the journal keeps what became of it."""
 
 from __future__ import annotations
 
@@ -41,16 +41,44 @@ class Post(NamedTuple):
         return became
 
 
+class Left:
+    """What a page's turns could not do. unknown: keys of writes that may have been done.  refused: forms that wait."""
+
+    def __init__(self, journal: Journal, summary: Summary, now: datetime, *, dry_run: bool) -> None:
+        self._journal, self._summary, self._now, self._dry_run = journal, summary, now, dry_run
+        self.unknown: set[str] = set()
+        self.refused: list[Parked] = []
+
+    def settle(self, page: Page, parked: Sequence[Parked], read: Sequence[str], places: Mapping[str, str]) -> None:
+        """Keep what waits for a person; move the bookmark only where every outcome is known.
+
+        page: its mark, where it has one, moves the bookmark.
+        read: references that no longer wait, unless parked again.
+        places: by its key, where a form without an id stands: its key is no reference that anybody could follow.
+        """
+        named = {f"QuestionnaireResponse/{key}": place for key, place in places.items()}
+        refused = [structs.replace(p, reference=named.get(p.reference, p.reference)) for p in self.refused]
+        self._summary.parked += refused
+        if self._dry_run:
+            return
+        waiting = [(p.reference, p.code, p.reason) for p in (*parked, *refused) if "/" in p.reference]
+        self._journal.park(waiting, read)
+        if not self.unknown and not self._summary.unknown:
+            self._journal.remember(page.digests)
+            self._journal.advance(page.mark, self._now)
+
+
 class Turn:
-    """One page's writing: the difference, what became of it, and what the journal keeps of it."""
+    """The writing about some clients of a page: the difference, what became of it, and what the journal keeps of it."""
 
     def __init__(
-        self, store: Store, record: Record, journal: Journal, summary: Summary, now: datetime, dry_run: bool
-    ) -> None:
+        self, store: Store, record: Record, journal: Journal, summary: Summary, now: datetime, dry_run: bool,
+        left: Left | None = None,
+    ) -> None:  # fmt: skip
+        """left: of the page, where it has several turns."""
         self._store, self._record, self._journal = store, record, journal
         self._summary, self._now, self._dry_run = summary, now, dry_run
-        self._unknown: set[str] = set()
-        self._refused: list[Parked] = []
+        self._left = left or Left(journal, summary, now, dry_run=dry_run)
 
     def put(
         self, writes: Sequence[Write], reason: str = "",
@@ -76,8 +104,8 @@ class Turn:
         settled: keys whose outcome is known once this has been sent, unless it is lost.
         """
         became = Post(self._store, self._journal, self._summary, self._dry_run).send(changes, known, settled)
-        self._unknown |= {write.value for write in became.unknown}
-        self._refused += [Parked(f"QuestionnaireResponse/{r.group}", r.code, r.reason) for r in became.refused]
+        self._left.unknown |= {write.value for write in became.unknown}
+        self._left.refused += [Parked(f"QuestionnaireResponse/{r.group}", r.code, r.reason) for r in became.refused]
         self._summary.refused += [r for r in became.refused if r.code == NOT_TAKEN]
         refused = {refusal.group for refusal in became.refused}
         return [change for change in changes if change.write.group not in refused]
@@ -90,13 +118,13 @@ class Turn:
         """Return the groups that were refused because the store takes nothing of a type, to be sent in another way."""
         groups = {r.group for r in self._summary.refused if r.code == NOT_TAKEN}
         names = {f"QuestionnaireResponse/{group}" for group in groups}
-        self._refused = [parked for parked in self._refused if parked.reference not in names]
+        self._left.refused = [parked for parked in self._left.refused if parked.reference not in names]
         self._summary.refused = [r for r in self._summary.refused if r.group not in groups]
         return groups
 
     def park(self, group: str, code: str, reason: str) -> None:
         """Let a form wait for a person: its scores could not be delivered."""
-        self._refused.append(Parked(f"QuestionnaireResponse/{group}", code, reason))
+        self._left.refused.append(Parked(f"QuestionnaireResponse/{group}", code, reason))
 
     def tell_lower(self, way: str) -> None:
         """Let the summary say that something was delivered in a lower way than the best."""
@@ -114,36 +142,16 @@ class Turn:
 
     def refused(self) -> set[str]:
         """Return the groups of which a part was not taken, so that the rest waits with it."""
-        return {parked.reference.removeprefix("QuestionnaireResponse/") for parked in self._refused}
+        return {parked.reference.removeprefix("QuestionnaireResponse/") for parked in self._left.refused}
 
     def is_unknown(self, key: str) -> bool:
         """Return whether nobody knows if a write of this page was done."""
-        return key in self._unknown
+        return key in self._left.unknown
 
-    def settle(
-        self,
-        page: Page,
-        parked: Sequence[Parked],
-        read: Sequence[str],
-        places: Mapping[str, str],
-    ) -> None:
-        """Keep what waits for a person; move the bookmark only where every outcome is known.
-
-        page: its mark, where it has one, moves the bookmark.
-        read: references that no longer wait, unless parked again.
-        places: by its key, where a form without an id stands: its key is no reference that anybody could follow.
-        """
-        named = {f"QuestionnaireResponse/{key}": place for key, place in places.items()}
-        self._refused = [structs.replace(p, reference=named.get(p.reference, p.reference)) for p in self._refused]
-        self._summary.parked += self._refused
-        if self._dry_run:
-            return
-        waiting = [(p.reference, p.code, p.reason) for p in (*parked, *self._refused) if "/" in p.reference]
-        self._journal.park(waiting, read)
-        self._journal.settle(set(self._record.known.by_value) - self._unknown)  # it stands: an earlier run did write it
-        if not self._unknown and not self._summary.unknown:
-            self._journal.remember(page.digests)
-            self._journal.advance(page.mark, self._now)
+    def confirm(self) -> None:
+        """Let the journal know what the store holds: an earlier run did write it."""
+        if not self._dry_run:
+            self._journal.settle(set(self._record.known.by_value) - self._left.unknown)
 
 
 def planned(changes: Sequence[Change]) -> Written:

@@ -14,6 +14,7 @@ import ca.uhn.fhir.jpa.config.util.HapiEntityManagerFactoryUtil;
 import ca.uhn.fhir.jpa.model.config.PartitionSettings;
 import ca.uhn.fhir.jpa.model.config.SubscriptionSettings;
 import ca.uhn.fhir.jpa.model.dialect.HapiFhirH2Dialect;
+import ca.uhn.fhir.jpa.model.dialect.HapiFhirPostgresDialect;
 import ca.uhn.fhir.jpa.provider.IJpaSystemProvider;
 import ca.uhn.fhir.jpa.provider.JpaCapabilityStatementProvider;
 import ca.uhn.fhir.jpa.provider.ValueSetOperationProvider;
@@ -57,6 +58,8 @@ import org.springframework.orm.jpa.LocalContainerEntityManagerFactoryBean;
 })
 public class ServerBeans {
 
+    private static final String DATABASE = System.getProperty("db", "jdbc:h2:mem:fhir;DB_CLOSE_DELAY=-1");
+
     @Bean
     JpaStorageSettings storageSettings() {
         JpaStorageSettings settings = new JpaStorageSettings();
@@ -92,7 +95,7 @@ public class ServerBeans {
     @Bean(destroyMethod = "close")
     DataSource dataSource() {
         HikariDataSource source = new HikariDataSource();
-        source.setJdbcUrl(System.getProperty("db", "jdbc:h2:mem:fhir;DB_CLOSE_DELAY=-1"));
+        source.setJdbcUrl(DATABASE);
         source.setUsername("sa");
         source.setPassword("");
         source.setMaximumPoolSize(20);
@@ -103,7 +106,8 @@ public class ServerBeans {
     LocalContainerEntityManagerFactoryBean entityManagerFactory(
             ConfigurableListableBeanFactory beans, FhirContext fhir, JpaStorageSettings storage, DataSource source) {
         Properties hibernate = new Properties();
-        hibernate.put("hibernate.dialect", HapiFhirH2Dialect.class.getName());
+        Class<?> dialect = DATABASE.startsWith("jdbc:postgresql:") ? HapiFhirPostgresDialect.class : HapiFhirH2Dialect.class;
+        hibernate.put("hibernate.dialect", dialect.getName());
         hibernate.put("hibernate.hbm2ddl.auto", "update");
         hibernate.put("hibernate.jdbc.batch_size", "50");
         hibernate.put("hibernate.order_inserts", "true");
