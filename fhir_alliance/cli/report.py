@@ -106,7 +106,7 @@ def run(
     from fhir_alliance.runs.report_crew import here, on_spark
     from fhir_alliance.runs.report_files import with_earlier, write_report
     from fhir_alliance.stores.opening import open_store, state_folder
-    from fhir_alliance.views.report import tally_text
+    from fhir_alliance.views.report import tally_text, written_text
 
     also = tuple(name for name, is_asked in (("pdf", pdf), ("parquet", parquet)) if is_asked)
     order = order_of(Asked(measure, period, audience, __version__, cut, valuesets, reporter, also), datetime.now(UTC))
@@ -123,5 +123,6 @@ def run(
         store.close()
     manifest = write_report(made, folder, catalog)
     messages().print(tally_text(order.measure, made.tally))
+    messages().print(written_text(str(folder), manifest["files"], order.cut, order.now.date()))
     if as_json:
         click.echo(json.dumps(manifest))

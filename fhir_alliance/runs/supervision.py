@@ -26,6 +26,7 @@ from fhir_alliance.core.measures.therapists import Caseloads, Estimates, demand_
 from fhir_alliance.core.model import Family
 from fhir_alliance.core.rules.chart import Rulebook
 from fhir_alliance.core.ways_out import Refused, ReportPass, ViewPass
+from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.person import KINDS
 from fhir_alliance.runs.audit import Tell, untold
 from fhir_alliance.runs.catalog import Catalog
@@ -70,7 +71,10 @@ class Office(NamedTuple):
 
 def reader_of(text: str) -> str:
     """Return who looks, as a reference, "" where that is not said; raises StopRun FA712."""
-    return audience_of(f"{Role.SUPERVISOR}:{text}").name if text else ""
+    try:
+        return audience_of(f"{Role.SUPERVISOR}:{text}").name if text else ""
+    except StopRun:
+        raise StopRun("FA712", f"{text!r} names no reader.", "Write --reader Practitioner/ID.") from None
 
 
 class Evidence(NamedTuple):

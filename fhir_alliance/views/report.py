@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -41,3 +42,11 @@ def tally_text(measure: Measure, tally: Tally) -> RenderableType:
     lines += [Text(f"  Left out, {said(count)}: {reason}.") for reason, count in tally.withheld.items()]
     lines += [Text(f"  Odd in the record, {said(count)}: {RULES.get(rule, rule)}") for rule, count in tally.odd.items()]
     return Group(*lines)
+
+
+def written_text(folder: str, files: Iterable[str], cut: date, today: date) -> Text:
+    """Return where the files are; and of days that are still to come, that the report will change."""
+    lines = [f"  Written into {folder}: {', '.join(sorted(files))}"]
+    if cut > today:
+        lines.append(f"  It looks at days up to {cut}, which is still to come: make it again then.")
+    return Text("\n".join(lines))

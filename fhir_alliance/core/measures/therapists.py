@@ -96,7 +96,7 @@ def estimates(caseloads: Mapping[str, Caseload]) -> Estimates:
     if len(enough) < FEWEST_THERAPISTS:
         raise StopRun(
             "FA718",
-            f"only {len(enough)} therapists have {FEWEST_CLIENTS} clients or more; {FEWEST_THERAPISTS} are needed.",
+            f"{len(enough) or 'no'} therapists have {FEWEST_CLIENTS} clients or more; {FEWEST_THERAPISTS} are needed.",
             "Choose a longer period; small numbers tell of chance, not of therapists.",
         )
     loads = list(enough.values())
