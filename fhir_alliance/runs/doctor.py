@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any, NamedTuple
 
-from fhir_alliance.config import Config, ReviewRoute, ScoreRoute
+from fhir_alliance.config import Config
 from fhir_alliance.core.model import WriteMode
 from fhir_alliance.errors import AllianceError, Exit
-from fhir_alliance.runs.carriers import TAKEN_AS
 from fhir_alliance.runs.needs import ALL, ORDERING, PUBLISHING, SYNC, delivering
-from fhir_alliance.runs.review_carriers import REVIEWS_AS
-from fhir_alliance.stores.bundles import IN_BUNDLES
-from fhir_alliance.stores.capability import Once, Rung, ServerProfile, load_profile
+from fhir_alliance.runs.routes import Route, minute, routes_of
+from fhir_alliance.stores.capability import Once, ServerProfile, load_profile
 from fhir_alliance.stores.http import Http
 from fhir_alliance.stores.identity import authorised
 from fhir_alliance.stores.journal import Journal, refuse_open_folder
@@ -32,15 +29,6 @@ from fhir_alliance.stores.opening import (
 from fhir_alliance.stores.probe import Check, Probed, Standing, probe
 from fhir_alliance.stores.pull import PULL_HINT, Chosen, Pull, chosen
 from fhir_alliance.stores.scopes import asked
-
-
-class Route(NamedTuple):
-    """How an output gets into a store, and why in this way. route: empty where there is none."""
-
-    output: str
-    type: str
-    route: str
-    reason: str
 
 
 class CheckUp(NamedTuple):
@@ -103,7 +91,7 @@ def _judged(place: str, checks: list[Check], found: Probed, config: Config) -> C
         pinned = load_profile(config.store.profile, place.rstrip("/"))
         checks.append(_compared(pinned, profile))
         profile = pinned
-    routes = tuple(_routes(profile, config))
+    routes = tuple(routes_of(profile, config.delivery, _refused(place, config)))
     is_v2 = "permission-v2" in (found.smart.get("capabilities") or ())
     to_allow = tuple(_to_allow(profile, checks))
     if found.smart and config.auth.kind in ("smart-backend", "client-secret"):
@@ -111,7 +99,7 @@ def _judged(place: str, checks: list[Check], found: Probed, config: Config) -> C
         to_allow += (f"Scopes for order: {asked(ORDERING, is_v2=is_v2)}",)
         to_allow += (f"Scopes for publish: {asked(PUBLISHING, is_v2=is_v2)}",)
     checks += [
-        Check(f"write {route.type}", Standing.FAULT, route.reason, "See what has to be allowed.", Exit.REFUSED)
+        Check(f"write {route.type}", Standing.FAULT, f"{route.reason}.", "See what has to be allowed.", Exit.REFUSED)
         for route in routes
         if not route.route and route.output != "forms"  # where forms stand already, nothing has to be published
     ]
@@ -159,12 +147,17 @@ def _forget(location: str, config: Config) -> None:
             journal.forget_refusals()
 
 
-def _learnt(place: str, config: Config) -> Iterator[Check]:
-    """Yield what the server has refused to runs of late: until then, outputs may take a lower way than is told."""
+def _refused(place: str, config: Config) -> dict[str, str]:
+    """Return what the server has refused to runs of late, each with the moment until which it is not asked again."""
     with closing(Journal.rehearsal(state_folder_of(place, config))) as journal:
-        found = journal.lately_refused(datetime.now(UTC))
+        return dict(journal.lately_refused(datetime.now(UTC)))
+
+
+def _learnt(place: str, config: Config) -> Iterator[Check]:
+    """Yield what the server has refused to runs of late, where it has; the routes are those without it."""
+    found = _refused(place, config)
     if found:
-        what = "; ".join(f"{what} (until {until[:16].replace('T', ' ')} UTC)" for what, until in found)
+        what = "; ".join(f"{what} (until {minute(until)})" for what, until in found.items())
         hint = "Once the site has mended it: fhir-alliance doctor --forget."
         yield Check("refused lately", Standing.NOTE, f"{what}.", hint)
 
@@ -188,88 +181,13 @@ def _compared(pinned: ServerProfile, found: ServerProfile) -> Check:
     """Return whether a pinned profile still says what the server does."""
     kinds = sorted(SYNC.reads | SYNC.writes)
     changed = [kind for kind in kinds if pinned.of(kind).model_copy(update={"once": None}) != found.of(kind)]
-    changed += ["transactions"] if (pinned.transaction, pinned.batch) != (found.transaction, found.batch) else []
+    is_same = (pinned.transaction, pinned.batch) == (found.transaction, found.batch)
+    is_kept = found.keeps_together in (None, pinned.keeps_together)
+    changed += ["transactions"] if not is_same or not is_kept else []
     if not changed:
         return Check("pinned profile", Standing.OK, "the server does what the profile says.")
     what = f"the server has changed, or was overridden: {', '.join(changed)}."
     return Check("pinned profile", Standing.NOTE, what, "Compare with: doctor --save FILE, without the pinned one.")
-
-
-_OUTPUTS = (
-    ("scores", "Observation", WriteMode.KEEP_CURRENT, False),
-    ("reviews", "Task", WriteMode.CREATE_ONCE, False),
-    ("forms", "Questionnaire", WriteMode.KEEP_CURRENT, True),
-)
-
-
-def _routes(profile: ServerProfile, config: Config) -> Iterator[Route]:
-    allowed = config.delivery.scores
-    for output, kind, mode, is_canonical in _OUTPUTS:
-        if output == "scores" and (lower := _lower(profile, allowed)) is not None:
-            yield lower
-            continue
-        if output == "reviews" and (listed := _listed(profile, config.delivery.reviews)) is not None:
-            yield listed
-            continue
-        once = profile.once(kind, mode, is_canonical=is_canonical)
-        if once is None:
-            reason = f"the server takes no {kind}: neither create, nor update with ids of ours."
-            yield Route(output, kind, "", reason)
-            continue
-        rung = profile.rung()
-        if once not in IN_BUNDLES:
-            rung = Rung.SINGLES
-        how = f"{kind} in a {rung}" if rung is not Rung.SINGLES else f"{kind}, one at a time"
-        yield Route(output, kind, f"{how}, {once}", f"{_WHY_RUNG[rung]}; {_WHY_ONCE[once]}")
-
-
-_WHY_RUNG = {
-    Rung.TRANSACTION: "all of a form stands or none of it",
-    Rung.BATCH: "no transactions; each entry has an outcome of its own",
-    Rung.SINGLES: "neither transactions nor batches that could be repeated safely",
-}
-_WHY_ONCE = {
-    Once.CLIENT_ID: "it takes ids of ours, so that a write can be repeated",
-    Once.CONDITIONAL_UPDATE: "it updates by identifier, so that a write can be repeated",
-    Once.CONDITIONAL_CREATE: "it creates only what is not there yet",
-    Once.SEARCH_FIRST: "it can be searched by identifier, before and after a write",
-    Once.BY_CONTENT: "it cannot be searched by identifier; what the client has is compared by content",
-    Once.JOURNAL_ONLY: "nothing can be read back; a write whose answer is lost waits for a person",
-}
-
-
-def _lower(profile: ServerProfile, allowed: Sequence[ScoreRoute]) -> Route | None:
-    """Return the way of the scores where it is another than Observations; None where it is these, or there is none."""
-    for route in allowed:
-        if route.is_file:
-            return Route("scores", route, f"{route} files in the drop folder", _because(allowed, route))
-        once = profile.once(TAKEN_AS[route], WriteMode.KEEP_CURRENT)
-        if once is not None and route is ScoreRoute.OBSERVATION:
-            return None
-        if once is not None:
-            how = f"{TAKEN_AS[route]}, {once}"
-            return Route("scores", TAKEN_AS[route], how, f"{_because(allowed, route)}; {_WHY_ONCE[once]}")
-    return None
-
-
-def _listed(profile: ServerProfile, allowed: Sequence[ReviewRoute]) -> Route | None:
-    """Return the way of the reviews where it is another than Tasks; None where it is these, or there is none."""
-    for route in allowed:
-        if route is ReviewRoute.WORKLIST:
-            return Route("reviews", route, "worklist in the drop folder", _because(allowed, route))
-        once = profile.once(REVIEWS_AS[route], WriteMode.CREATE_ONCE)
-        if once is not None and route is ReviewRoute.TASK:
-            return None
-        if once is not None:
-            kind, changes = REVIEWS_AS[route], profile.takes_updates(REVIEWS_AS[route])
-            why = f"{_because(allowed, route)}; {_WHY_ONCE[once]}"
-            fixed = "" if changes else f"; it takes no changes, so that what joins a review is a further {route}"
-            return Route("reviews", kind, f"{kind}, {once}", why + fixed)
-    return None
-
-
-def _because(allowed: Sequence[StrEnum], route: StrEnum) -> str:
-    return "so [delivery] says" if route is allowed[0] else "the server takes nothing better that is allowed"
 
 
 def _to_allow(profile: ServerProfile, checks: list[Check]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from typing import Any, Final, TypeAlias
@@ -15,6 +16,7 @@ from fhir_alliance.fhir.identifiers import urn
 from fhir_alliance.stores.capability import Once
 
 OnceOf: TypeAlias = Callable[[Write], Once | None]
+_REFERENCE: Final = re.compile(rb'"reference":\s*"([A-Za-z]+/[^"]+)"')
 IN_BUNDLES: Final = (Once.CLIENT_ID, Once.CONDITIONAL_UPDATE, Once.CONDITIONAL_CREATE)
 
 
@@ -38,14 +40,35 @@ def batches_of(changes: Sequence[Change], entries: int) -> Iterator[list[Change]
         yield batch
 
 
+def is_company(write: Write) -> bool:
+    """Return whether a write only tells where others come from."""
+    return write.type == "Provenance"
+
+
 def waves_of(changes: Sequence[Change]) -> Iterator[list[Change]]:
-    """Yield the changes so that what refers to a new resource comes after it."""
-    left = list(changes)
+    """Yield the changes so that what refers to another of them comes after it, and what only tells of others last.
+
+    So no review is noted as carried out before its Goal is changed, and nothing is left that rests on what was refused.
+    """
+    company = [change for change in changes if is_company(change.write)]
+    left = [change for change in changes if not is_company(change.write)]
     while left:
-        new = {change.write.value for change in left if change.kind is ChangeKind.CREATE}
-        ready = [change for change in left if not (referred(change.write.body) - {change.write.value}) & new]
+        names = {name for change in left for name in _names(change)}
+        ready = [change for change in left if not (_refers_to(change) - _names(change)) & names]
         yield ready or left  # a circle is sent as it is, for the server to judge
         left = [change for change in left if ready and change not in ready]
+    if company:
+        yield company
+
+
+def _names(change: Change) -> set[str]:
+    """Return what others may call a resource: its key, and its reference where it stands already."""
+    return {change.write.value, f"{change.write.type}/{change.stored_id}"} if change.stored_id else {change.write.value}
+
+
+def _refers_to(change: Change) -> set[str]:
+    body = change.write.body
+    return referred(body) | {found.decode() for found in _REFERENCE.findall(body)}
 
 
 def transaction(batch: Sequence[Change], known: Known, once_of: OnceOf) -> bytes:
@@ -110,14 +133,23 @@ def _own_name(change: Change, once_of: OnceOf) -> str:
 
 def said_of(batch: Sequence[Change], answer: Any) -> list[tuple[int, str, Any]] | None:
     """Return status, id and outcome of each entry, or None where the answer cannot be matched with what was sent."""
-    entries = answer.get("entry") if isinstance(answer, dict) else None
-    if not isinstance(entries, list) or len(entries) != len(batch):
+    said = _entries(answer)
+    if len(said) != len(batch):
         return None
-    said = [_said(each) for each in entries]
     for change, (_, kind, _, _) in zip(batch, said, strict=True):
         if kind and kind != change.write.type:
             return None  # in another order than they were sent
     return [(status, name, outcome) for status, _, name, outcome in said]
+
+
+def statuses_of(answer: Any) -> list[int]:
+    """Return the status of each entry of an answer to a Bundle; 0 where it has none."""
+    return [status for status, _, _, _ in _entries(answer)]
+
+
+def _entries(answer: Any) -> list[tuple[int, str, str, Any]]:
+    entries = answer.get("entry") if isinstance(answer, dict) else None
+    return [_said(each) for each in entries] if isinstance(entries, list) else []
 
 
 def _said(each: Any) -> tuple[int, str, str, Any]:

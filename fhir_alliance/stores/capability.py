@@ -60,7 +60,10 @@ class TypeProfile(BaseModel):
 
 
 class ServerProfile(BaseModel):
-    """What a server can do. signed_off_by: who has looked at it; empty in a file that nobody has."""
+    """What a server can do. signed_off_by: who has looked at it; empty in a file that nobody has.
+
+    keeps_together: whether of a transaction all stands or nothing; None where that is not known.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,6 +73,7 @@ class ServerProfile(BaseModel):
     stated_on: str = ""
     signed_off_by: str = ""
     transaction: bool = False
+    keeps_together: bool | None = None
     batch: bool = False
     page_size: int = Field(PAGE_SIZE, ge=1, le=1000)
     entries: int = Field(ENTRIES, ge=1, le=500)
@@ -81,7 +85,7 @@ class ServerProfile(BaseModel):
 
     def rung(self, refused: Collection[str] = ()) -> Rung:
         """Return the best way to send several writes. refused: what the server has lately refused."""
-        if self.transaction and Rung.TRANSACTION not in refused:
+        if self.transaction and self.keeps_together is not False and Rung.TRANSACTION not in refused:
             return Rung.TRANSACTION
         return Rung.BATCH if self.batch and Rung.BATCH not in refused else Rung.SINGLES
 
@@ -108,9 +112,9 @@ class ServerProfile(BaseModel):
             ways = [way for way in ways if way not in (Once.CLIENT_ID, Once.BY_CONTENT)]
         return next(iter(ways), None)
 
-    def takes_updates(self, kind: str) -> bool:
+    def takes_updates(self, kind: str, refused: Collection[str] = ()) -> bool:
         """Return whether a resource that stands there can be changed."""
-        return "update" in self.of(kind).interactions
+        return "update" in self.of(kind).interactions and f"update:{kind}" not in refused
 
 
 def _ways(held: TypeProfile, key: str) -> Iterator[Once]:

@@ -23,6 +23,7 @@ from fhir_alliance.stores.bundles import (
     IN_BUNDLES,
     batch_bundle,
     groups_of,
+    is_company,
     said_of,
     transaction,
     waves_of,
@@ -36,7 +37,7 @@ from fhir_alliance.stores.singles import FIXED, NOT_AS_IT_IS, UNKNOWN, Became, O
 from fhir_alliance.stores.store import NOT_TAKEN, Refusal, Written
 
 LOWER: Final = {
-    Rung.BATCH: "sent in batches: the server takes no transactions",
+    Rung.BATCH: "sent in batches: the server takes no transactions, or does not keep them together",
     Rung.SINGLES: "sent one at a time: the server takes neither transactions nor batches that can be repeated safely",
 }
 
@@ -295,11 +296,6 @@ class Delivery:
 
     def _intend(self, changes: Sequence[Change]) -> None:
         self._journal.intend(Intent(c.write.value, c.write.type, c.write.system) for c in outcomes(changes))
-
-
-def is_company(write: Write) -> bool:
-    """Return whether a write only tells where others come from."""
-    return write.type == "Provenance"
 
 
 def outcomes(changes: Iterable[Change]) -> list[Change]:

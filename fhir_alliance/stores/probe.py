@@ -16,8 +16,8 @@ from fhir_alliance.stores.discovery import smart_configuration
 from fhir_alliance.stores.http import Http, Reply
 from fhir_alliance.stores.paging import of_client
 from fhir_alliance.stores.scopes import Needs
+from fhir_alliance.stores.together import NOBODY, Together, kept_together
 
-NOBODY: Final = "fhir-alliance-probe"  # an id that no patient has
 _SYSTEMS: Final[Mapping[str, str]] = {"Observation": SCORE, "Task": REVIEW}
 _FORMS: Final = "QuestionnaireResponse"
 _BY_URL: Final = frozenset({"Questionnaire", "ValueSet", "CodeSystem", "ConceptMap", "StructureDefinition"})
@@ -76,6 +76,11 @@ def probe(http: Http, needs: Needs) -> Probed:
         checks.append(check)
         if check.standing is not Standing.OK:
             profile = _without(profile, kind, parameter="identifier")
+    if profile.transaction:
+        found = kept_together(http)
+        checks.append(_TRANSACTIONS[found])
+        kept = {Together.WHOLE: True, Together.IN_PART: False}.get(found)
+        profile = profile.model_copy(update={"keeps_together": kept})
     if "Questionnaire" in needs.reads:
         checks += _habits(http)
     return Probed(profile, checks, smart, finds_changes)
@@ -216,6 +221,21 @@ def _identified(http: Http, kind: str, *, states_it: bool) -> Check:
     if _entries(reply):
         return Check(name, Standing.NOTE, "the server ignores the identifier in a search.", hint)
     return Check(name, Standing.OK, "works.")
+
+
+_TRANSACTIONS: Final[Mapping[Together, Check]] = {
+    Together.WHOLE: Check("transactions", Standing.OK, "where one entry fails, all of them do, as reads show it."),
+    Together.IN_PART: Check(
+        "transactions", Standing.NOTE,
+        "where one entry fails, the server does the others: it is sent none, so that nothing follows what has failed.",
+        "Ask the vendor whether whole transactions can be turned on.",
+    ),
+    Together.NOT_KNOWN: Check(
+        "transactions", Standing.NOTE,
+        "whether all fails where one entry does is not known: reads do not show it.",
+        "Ask the vendor, and set keeps_together in a pinned profile.",
+    ),
+}  # fmt: skip
 
 
 def _without(profile: ServerProfile, kind: str, *, interaction: str = "", parameter: str = "") -> ServerProfile:

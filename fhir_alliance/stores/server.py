@@ -17,15 +17,17 @@ from fhir_alliance.errors import AllianceError, ConsentUnreachable
 from fhir_alliance.fhir.difference import Change, Known
 from fhir_alliance.fhir.elements import has_code
 from fhir_alliance.fhir.identifiers import TERMS, local
-from fhir_alliance.stores.capability import ENTRIES, PAGE_SIZE, ServerProfile
+from fhir_alliance.stores.bundles import statuses_of
+from fhir_alliance.stores.capability import ENTRIES, PAGE_SIZE, Rung, ServerProfile
 from fhir_alliance.stores.delivery import Delivery
-from fhir_alliance.stores.http import Http
+from fhir_alliance.stores.http import Http, json_of
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.paging import found as found_on
 from fhir_alliance.stores.paging import matches, pages
 from fhir_alliance.stores.probe import fetch_profile
 from fhir_alliance.stores.pull import Pull, PullPlan, pulled_somehow, stub_of
 from fhir_alliance.stores.store import Page, PersonRecord, Record, Seen, Written, unseen
+from fhir_alliance.stores.together import is_done_in_part
 
 PEOPLE_AT_ONCE: Final = 40  # as many as one search can name
 SUBJECTS_AT_ONCE: Final = 40  # keeps a search below the length that proxies cut
@@ -46,6 +48,7 @@ class ServerStore:
         page_size = profile.page_size if profile is not None else PAGE_SIZE  # as a person has pinned it
         self._plan, self._count = msgspec.structs.replace(plan, page_size=page_size), str(page_size)
         self.pulled_by = ""
+        self._has_asked = False
 
     @property
     def profile(self) -> ServerProfile:
@@ -131,8 +134,17 @@ class ServerStore:
     def put(self, changes: Sequence[Change], known: Known, journal: Journal) -> Written:
         """Write on the best rung that the server takes, in batches of about a hundred, on several connections."""
         delivery = Delivery(self._http, self.profile, known, journal)
+        if changes and self._falls_apart(delivery.rung_of(changes)):
+            journal.refuse(Rung.TRANSACTION, datetime.now(UTC))
+            delivery = Delivery(self._http, self.profile, known, journal)
         delivery.send_all(changes)
         return delivery.written
+
+    def _falls_apart(self, rung: Rung) -> bool:
+        """Return whether transactions are done in part, which is asked once, before the first is sent."""
+        is_to_ask = rung is Rung.TRANSACTION and self.profile.keeps_together is None and not self._has_asked
+        self._has_asked |= is_to_ask
+        return is_to_ask and is_done_in_part(self._http)
 
     def takes(self, kind: str, journal: Journal) -> bool:
         """Return whether the server says that it takes new resources of a type, and has not refused one lately."""
@@ -142,7 +154,7 @@ class ServerStore:
     def updates(self, kind: str, journal: Journal) -> bool:
         """Return whether the server says that it takes changes of a type, and has not refused one lately."""
         refused = journal.refusals(datetime.now(UTC))
-        return self.profile.takes_updates(kind) and f"update:{kind}" not in refused
+        return self.profile.takes_updates(kind, refused)
 
     def log(self, events: Sequence[bytes]) -> bool:
         """Take AuditEvents, all of them or none."""
@@ -155,7 +167,8 @@ class ServerStore:
         request = {"method": "POST", "url": "AuditEvent"}
         entries = [{"fullUrl": uuid4().urn, "resource": orjson.Fragment(event), "request": request} for event in events]
         bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
-        return self._http.write("POST", "", orjson.dumps(bundle), once=True).ok  # events carry no key
+        reply = self._http.write("POST", "", orjson.dumps(bundle), once=True)  # events carry no key
+        return reply.ok and [status // 100 for status in statuses_of(json_of(reply))] == [2] * len(events)
 
     def create(self, change: Change, known: Known, journal: Journal) -> Written:
         """Create one resource by itself, in the best way that keeps it single."""

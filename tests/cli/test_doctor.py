@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 import responses
@@ -15,6 +15,7 @@ from click.testing import Result
 from fhir_alliance.config import Config
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.opening import state_folder_of
+from tests.servers.loopback import read_together
 
 Run: TypeAlias = Callable[..., Result]
 Clinic: TypeAlias = Callable[..., Path]
@@ -41,7 +42,13 @@ def ehr() -> Iterator[responses.RequestsMock]:
             server.get(f"{EHR}/{name}", json={"resourceType": "Bundle"}, content_type=kind)
         for name in ("Observation", "Task", "Consent", "Goal", "CarePlan", "CareTeam", "Encounter", "Communication"):
             server.post(f"{EHR}/{name}/_search", json={"resourceType": "Bundle"}, content_type=kind)
+        server.add_callback("POST", f"{EHR}/", callback=_together, content_type=kind)
         yield server
+
+
+def _together(request: Any) -> tuple[int, dict[str, str], str]:
+    status, body, headers = read_together(json.loads(request.body)) or (400, {}, {})
+    return status, headers, json.dumps(body)
 
 
 def test_a_page_for_people(run: Run, ehr: responses.RequestsMock) -> None:

@@ -139,8 +139,7 @@ def test_wording_in_two_languages_is_taken(site: Site, form_url: str) -> None:
     assert bare(stored) == bare(wanted)
     again = released(site, catalog)
     assert not again.created + again.updated
-    if hasattr(site, "fhir"):
-        assert site.fhir.errors(stored) == []
+    assert site.errors(stored) == []
 
 
 def test_a_permission_that_ends_takes_the_wording_out_of_use(site: Site, form_url: str) -> None:

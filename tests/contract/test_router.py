@@ -12,13 +12,15 @@ from tests.contract.conftest import RouterSite
 
 
 def test_the_check_up_finds_what_it_does_otherwise(router_site: RouterSite, tmp_path: Path) -> None:
-    """No next page, and nothing found where it does not know how: told by the check-up, which asks for no patient."""
+    """No next page, no whole transaction, nothing found where it does not know how: told by reads about nobody."""
     for name in ("one", "two"):
         router_site.load({"resourceType": "Questionnaire", "id": name, "status": "active", "url": f"urn:{name}"})
     found = doctor(router_site.fhir.base, Config.model_validate({"state": {"folder": tmp_path / "state"}}))
     told = {check.name: check.standing for check in found.checks}
-    assert (told["pages"], told["unknown parameters"]) == ("note", "note")
+    assert (told["pages"], told["unknown parameters"], told["transactions"]) == ("note", "note", "note")
     assert "changes" not in told
+    assert found.routes[0].route == "Observation in a batch, conditional-create"
+    assert all("all of a form stands" not in route.reason for route in found.routes)
     assert found.exit is Exit.DONE
 
 

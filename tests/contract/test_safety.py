@@ -181,8 +181,7 @@ def test_a_message_is_created_once(site: Site, catalog: Any, times: int, check_v
         journal.deliver("safety-messages", "", "1")  # as the delivery notes when it sends one
     [message] = site.all("Communication")
     assert message["identifier"][0]["value"] == review.key
-    if hasattr(site, "fhir"):
-        assert site.fhir.errors(message) == []
+    assert site.errors(message) == []
     site.sync(POLICY)
     assert reviews(site) == []  # it was told already
     site.sync(POLICY, now=later(site, 5))

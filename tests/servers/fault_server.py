@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import requests
 
-from tests.servers.loopback import Port, Quiet
+from tests.servers.loopback import Port, Quiet, read_together
 
 TYPES = (
     "QuestionnaireResponse", "Questionnaire", "Observation", "Task", "Consent", "Goal", "CarePlan", "CareTeam",
@@ -47,6 +47,7 @@ class Abilities:
     lag: searches for which a new resource is not found yet.  refused: types that it takes no writes of (405).
     required: by type, what a search has to name (`a+b`), one of these; else it is refused as by Epic (59108).
     refuses: parameters that it takes in no search.  more: further types that it knows.
+    in_part: whether it does a transaction entry by entry, as Medplum's router does.
     promised: abilities that the statement promises and the server does not have.
     """
 
@@ -68,6 +69,7 @@ class Abilities:
     more: tuple[str, ...] = ()
     required: dict[str, tuple[str, ...]] = field(default_factory=dict)
     refuses: tuple[str, ...] = ()
+    in_part: bool = False
 
 
 @dataclass
@@ -115,6 +117,9 @@ class FaultServer:
             place = url.path.removeprefix("/fhir").strip("/")
             if method == "GET" or place.endswith("_search"):
                 return self._read(place, url.query if method == "GET" else body.decode())
+            sent = json.loads(body) if body else {}
+            if not place and (read := read_together(sent, in_part=self.can.in_part)):
+                return read if "transaction" in self.can.system else (405, {}, {})
             self.writes.append((method, path))
             self.on_write(place.partition("/")[0])
             fault = self.faults.pop(0) if self.faults else Fault.NONE
@@ -122,7 +127,7 @@ class FaultServer:
                 return None
             if fault is Fault.THROTTLED:
                 return 429, {}, {"Retry-After": "0"}
-            done = self._write(method, place, unquote(url.query), headers, json.loads(body))
+            done = self._write(method, place, unquote(url.query), headers, sent)
             if fault is Fault.CUT_AFTER:
                 return None
             return (503, {}, {"Retry-After": "0"}) if fault is Fault.BUSY_AFTER else done
@@ -170,9 +175,8 @@ class FaultServer:
         if not place:
             if body["type"] not in self.can.system:
                 return 405, {}, {}
-            refused = (
-                [self._refusal(*_asked(entry)) for entry in body["entry"]] if body["type"] == "transaction" else []
-            )
+            is_whole = body["type"] == "transaction" and not self.can.in_part
+            refused = [self._refusal(*_asked(entry)) for entry in body["entry"]] if is_whole else []
             return (max(refused), {}, {}) if any(refused) else (200, self._bundle(body), {})
         kind, _, name = place.partition("/")
         if refused := self._refusal(method, kind, name, headers.get("If-Match", "")):
@@ -189,7 +193,7 @@ class FaultServer:
             url = urlsplit(request["url"])
             kind, _, name = url.path.partition("/")
             once = unquote(request.get("ifNoneExist", ""))
-            status = self._refusal(*_asked(entry)) if bundle["type"] == "batch" else 0
+            status = self._refusal(*_asked(entry)) if bundle["type"] == "batch" or self.can.in_part else 0
             if not status:
                 status, name = self._one(request["method"], kind, name, unquote(url.query), once, entry["resource"])
             names[entry["fullUrl"]] = f"{kind}/{name}"

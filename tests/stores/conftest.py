@@ -14,7 +14,7 @@ import pytest
 
 from fhir_alliance.stores.journal import Journal
 from fhir_alliance.stores.server import ServerStore
-from tests.servers.loopback import Port, Quiet
+from tests.servers.loopback import Port, Quiet, read_together
 
 Answer: TypeAlias = tuple[int, Any, dict[str, str]]  # status, body, headers
 
@@ -88,13 +88,17 @@ SEARCH = ("_id", "_lastUpdated", "identifier", "patient", "url", "authored")
 
 
 def statement(
-    *system: str, without: Collection[str] = (), search: Collection[str] = SEARCH, **flags: bool
-) -> dict[str, Any]:
-    """Return a CapabilityStatement. system: interactions.  without: of each type.  flags: conditionalCreate, ..."""
+    *system: str, without: Collection[str] = (), search: Collection[str] = SEARCH, more: Collection[str] = (),
+    **flags: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """Return a CapabilityStatement.
+
+    system: interactions.  without: of each type.  more: further types.  flags: conditionalCreate, ...
+    """
     interactions = [{"code": code} for code in ("read", "search-type", "create", "update") if code not in without]
     held = {"interaction": interactions, "searchParam": [{"name": name} for name in search], **flags}
     rest = {"mode": "server", "interaction": [{"code": code} for code in system]}
-    rest["resource"] = [{"type": kind, **held} for kind in TYPES]
+    rest["resource"] = [{"type": kind, **held} for kind in (*TYPES, *more)]
     return {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [rest]}
 
 
@@ -123,6 +127,8 @@ class Ehr:
             bundle = json.loads(request.body)
             if bundle["resourceType"] != "Bundle":
                 return self.on_create(bundle, lambda: self._create(bundle, request.headers["If-None-Exist"]))
+            if (read := read_together(bundle)) is not None:
+                return read
             self.transactions.append(bundle)
             return self.on_transaction(bundle, lambda: self._transact(bundle))
         asked = {k: v[0] for k, v in parse_qs(url.query + "&" + request.body.decode()).items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,7 +14,9 @@ from fhir_alliance.config import Config
 from fhir_alliance.errors import Exit, StopRun
 from fhir_alliance.runs.doctor import CheckUp, doctor
 from fhir_alliance.stores.capability import load_profile, save_profile
-from fhir_alliance.stores.probe import NOBODY
+from fhir_alliance.stores.journal import Journal
+from fhir_alliance.stores.together import NOBODY
+from tests.servers.loopback import read_together
 
 Serve: TypeAlias = Callable[..., Any]  # see conftest.py
 Ehr: TypeAlias = Any
@@ -29,12 +32,17 @@ SOMEBODY: Answer = (
 def look(serve: Serve, tmp_path: Path) -> Callable[..., CheckUp]:
     """A function that looks at a server, given its statement and what it answers to some searches."""
 
-    def look(statement: dict[str, Any] | None, answers: dict[str, Answer] | None = None, **said: Any) -> CheckUp:
+    def look(
+        statement: dict[str, Any] | None, answers: dict[str, Answer] | None = None,
+        transacted: Callable[[dict[str, Any]], Answer] | None = None, **said: Any,
+    ) -> CheckUp:  # fmt: skip
         def answer(request: Any) -> Answer:
             if request.path == "/fhir/metadata":
                 return (200, statement, {}) if statement is not None else (404, {}, {})
             if "smart-configuration" in request.path:
                 return 404, {}, {}
+            if request.path.strip("/") == "fhir":
+                return (transacted or read_together)(json.loads(request.body)) or EMPTY
             asked = request.path + "?" + request.body.decode()
             return next((given for part, given in (answers or {}).items() if part in asked), EMPTY)
 
@@ -99,6 +107,10 @@ def test_only_safe_reads_about_nobody(look: Callable[..., CheckUp], statement: A
     """The check-up writes nothing and asks for nobody's data: reads, and searches for an id that no patient has."""
     look(statement("transaction"))
     for request in look.server.requests:  # type: ignore[attr-defined]
+        if request.path.strip("/") == "fhir":
+            asked = [entry["request"] for entry in json.loads(request.body)["entry"]]
+            assert all(each["method"] == "GET" and NOBODY in each["url"] for each in asked)
+            continue
         assert request.method == "GET" or request.path.endswith("/_search")
         if request.path.endswith("/_search"):
             assert NOBODY in request.body.decode()
@@ -304,3 +316,102 @@ def test_the_habits_of_a_server_are_found(look: Callable[..., CheckUp], statemen
     answers["Questionnaire?_count"] = (200, held | {"link": [{"relation": "next", "url": "x"}]}, {})
     found = {check.name: check.standing for check in look(statement("transaction"), answers).checks}
     assert found.keys().isdisjoint({"pages", "unknown parameters", "changes"})
+
+
+def in_part(bundle: dict[str, Any]) -> Answer:
+    """Answer a transaction entry by entry, as Medplum's router does."""
+    return read_together(bundle, in_part=True) or EMPTY
+
+
+@pytest.mark.parametrize(
+    ("transacted", "standing", "kept", "way", "why"),
+    [
+        (None, "ok", True, "in a transaction", "all of a form stands or none of it; "),
+        (in_part, "note", False, "in a batch", "no transactions that are kept together"),
+        (lambda _: (405, {}, {}), "note", None, "in a transaction", "or none of it is not known"),
+        (lambda _: (400, {}, {}), "note", None, "in a transaction", "or none of it is not known"),
+    ],
+    ids=["kept", "in part", "no reads in it", "not known"],
+)
+def test_whether_transactions_are_kept_together_is_found(
+    look: Callable[..., CheckUp], statement: Any, transacted: Any, standing: str, kept: bool | None, way: str, why: str
+) -> None:
+    """The check-up finds by reads what becomes of a form of which a part fails, and promises no more than it found."""
+    found = look(statement("transaction", "batch", **PLATFORM), transacted=transacted)
+    [check] = [check for check in found.checks if check.name == "transactions"]
+    assert (check.standing, found.exit) == (standing, Exit.DONE)
+    assert found.profile is not None
+    assert found.profile.keeps_together is kept
+    for route in found.routes:
+        assert way in route.route
+        assert why in route.reason
+    if kept is not True:
+        assert not any(route.reason.startswith("all of a form") for route in found.routes)
+
+
+def test_a_server_that_states_no_transactions_is_not_asked_about_them(
+    look: Callable[..., CheckUp], statement: Any
+) -> None:
+    """Who says that it takes none is believed, and sent none."""
+    found = look(statement("batch", **PLATFORM))
+    assert "transactions" not in [check.name for check in found.checks]
+    assert all(request.path.strip("/") != "fhir" for request in look.server.requests)  # type: ignore[attr-defined]
+
+
+def test_a_pinned_profile_that_knows_less_is_told(look: Callable[..., CheckUp], statement: Any, tmp_path: Path) -> None:
+    """Where transactions are found to be done in part and the pinned profile does not say so, it is told."""
+    stated = statement("transaction", "batch", **PLATFORM)
+    found = look(stated, transacted=in_part)
+    assert found.profile is not None
+    file = tmp_path / "profile.json"
+    for kept, told in ((True, "note"), (None, "note"), (False, "ok")):
+        save_profile(file, found.profile.model_copy(update={"keeps_together": kept}))
+        config = Config.model_validate({"state": {"folder": tmp_path / "state"}, "store": {"profile": file}})
+        pinned = doctor(look.server.base, config)  # type: ignore[attr-defined]
+        assert [check.standing for check in pinned.checks if check.name == "pinned profile"] == [told]
+        assert ("transaction" in pinned.routes[0].route) == (kept is not False)
+
+
+REFUSALS = [
+    (("transaction",), "scores", "batch, client-id", "transactions, or did them in part"),
+    (("transaction", "batch"), "scores", "one at a time, client-id", "batches"),
+    (("client-id:Observation",), "scores", "transaction, conditional-update", "Observation by client-id"),
+    (("create:Task", "client-id:Task"), "reviews", "Communication, conditional-create", "new Task"),
+    (
+        ("client-id:Observation", "conditional-update:Observation", "create:Observation"), "scores",
+        "DocumentReference, client-id", "new Observation",
+    ),
+    (("create:Questionnaire",), "forms", "", "new Questionnaire"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("refused", "output", "way", "why"), REFUSALS)
+def test_the_routes_are_those_of_the_next_run(
+    look: Callable[..., CheckUp],
+    statement: Any,
+    tmp_path: Path,
+    refused: tuple[str, ...],
+    output: str,
+    way: str,
+    why: str,
+) -> None:
+    """The way that is shown does without what was lately refused, and says what that was, when, and until when."""
+    stated = statement("transaction", "batch", more=("DocumentReference",), **PLATFORM)
+    config = {"delivery": {"scores": ["observation", "document"], "reviews": ["task", "message"]}}
+    before = {route.output: route for route in look(stated, **config).routes}
+    journal = Journal(tmp_path / "state", "test")
+    for what in refused:
+        journal.refuse(what, datetime.now(UTC))
+    until = journal.lately_refused(datetime.now(UTC))[0][1]
+    refusals = journal.refusals(datetime.now(UTC))
+    journal.close()
+    after = {route.output: route for route in look(stated, **config).routes}
+    assert after[output].route.endswith(way)
+    assert bool(after[output].route) == bool(way)
+    assert f"the server refused {why} on " in after[output].reason
+    assert f"until {until[:10]}" in after[output].reason
+    if all(":" in what for what in refusals):
+        assert {name: route for name, route in after.items() if name != output} == {
+            name: route for name, route in before.items() if name != output
+        }
+    assert all("refused" not in route.reason for route in before.values())

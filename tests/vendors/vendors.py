@@ -3,7 +3,8 @@
 Each `*.toml` here holds facts about one vendor's server with their source. Letters of a type: C create, R read,
 S search, U update. A type that a file does not name, or names without `search`, is one of whose searches nothing is
 known: they find nothing. A parameter that a type does not list is ignored in silence, as FHIR lets servers do. Of
-platforms it is taken that they search by what R4 defines. `python -m tests.vendors.vendors` writes the plans.
+platforms it is taken that they search by what R4 defines. `keeps_together` stands where somebody has tried what
+becomes of a transaction that fails in part. `python -m tests.vendors.vendors` writes the plans.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from fhir_alliance.config import Config
 from fhir_alliance.runs.doctor import doctor
+from tests.servers.loopback import read_together
 from tests.stores.conftest import Answer, Loopback, Request
 
 HERE: Final = Path(__file__).parent
@@ -57,12 +59,19 @@ class Vendor:
         url = urlsplit(request.path)
         if url.path == "/fhir/metadata":
             return 200, statement(self.known), {}
+        if url.path.strip("/") == "fhir":
+            return self._together(json.loads(request.body))
         kind = url.path.split("/")[2]
         held = self.known["types"].get(kind)
         if "smart-configuration" in url.path or (held is not None and "S" not in held["can"]):
             return 404, {"resourceType": "OperationOutcome", "issue": [{"code": "not-supported"}]}, {}
         asked = {key.partition(":")[0] for key in parse_qs(f"{url.query}&{request.body.decode()}")}
         return self._searched(kind, held, asked) if held is not None and "search" in held else _page()
+
+    def _together(self, bundle: dict[str, Any]) -> Answer:
+        """Answer a transaction; of servers that nobody has tried nothing is known, and they serve none of reads."""
+        keeps = self.known.get("keeps_together")
+        return (keeps is not None and read_together(bundle, in_part=not keeps)) or (400, {}, {})
 
     def _searched(self, kind: str, held: dict[str, Any], asked: set[str]) -> Answer:
         if held.get("required") and not any(asked >= set(each.split("+")) for each in held["required"]):
