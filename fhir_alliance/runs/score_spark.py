@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
+from threading import Event
 from typing import Final, NamedTuple
 
 import msgspec
@@ -17,6 +19,8 @@ from fhir_alliance.stores.files import BUFFER, new_file
 from fhir_alliance.stores.folder import response_slices, responses_in
 from fhir_alliance.stores.slices import SLICE, Slice, lines_of, numbered
 from fhir_alliance.stores.spark import spark_crew
+
+LOOK_AGAIN: Final = 0.1  # seconds
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -59,8 +63,8 @@ class Bench(NamedTuple):
 def on_spark(out_file: Path | None, size: int = SLICE) -> Engine:
     """Return the engine that scores on Spark. size: of a slice, which is a task, in bytes.
 
-    Observations wait in a folder beside out_file (or where temporary files are) until all are there: all workers have
-    to see that folder, and the inputs.
+    Observations wait in a folder beside out_file (or where temporary files are) until those before them are there: all
+    workers have to see that folder, and the inputs.
     """
 
     def engine(paths: Sequence[Path], desk: Desk, consents: Consents, now: datetime, out: Out, watch: Watch) -> Summary:
@@ -71,12 +75,15 @@ def on_spark(out_file: Path | None, size: int = SLICE) -> Engine:
             pieces = numbered(pieces, [int(count) for count in ended])
         summary = Summary()
         beside = out_file.resolve().parent if out_file is not None else None
-        with tempfile.TemporaryDirectory(prefix=".fhir-alliance-", dir=beside) as parts:
-            bench = Bench(desk, consents, now, Path(parts))
-            for counted in crew([msgspec.json.encode(piece) for piece in pieces], _score_slice, bench):
-                msgspec.json.decode(counted, type=Counted).add_to(summary)
-            for number in range(len(pieces)):
-                _move(_part(bench, number), out)
+        with tempfile.TemporaryDirectory(prefix=".fhir-alliance-", dir=beside) as parts, ThreadPoolExecutor(1) as pool:
+            bench, over = Bench(desk, consents, now, Path(parts)), Event()
+            joined = pool.submit(_join, bench, len(pieces), out, over)
+            try:
+                for counted in crew([msgspec.json.encode(piece) for piece in pieces], _score_slice, bench):
+                    msgspec.json.decode(counted, type=Counted).add_to(summary)
+            finally:
+                over.set()
+            joined.result()
         watch(summary.read)
         return summary
 
@@ -96,6 +103,18 @@ def _score_slice(bench: Bench, number: int, piece: bytes) -> bytes:
 
 def _part(bench: Bench, number: int) -> Path:
     return bench.parts / f"{number}.ndjson"
+
+
+def _join(bench: Bench, count: int, out: Out, over: Event) -> None:
+    """Move the parts to the output in their order, each when it is there, while others are still worked on.
+
+    over: no further part comes.
+    """
+    for number in range(count):
+        part = _part(bench, number)
+        while not part.exists() and not over.wait(LOOK_AGAIN):
+            pass
+        _move(part, out)
 
 
 def _move(part: Path, out: Out) -> None:

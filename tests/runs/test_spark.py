@@ -6,20 +6,25 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from fhir_alliance.cli import program
+from fhir_alliance.runs import score_spark
 from fhir_alliance.runs.catalog import load_catalog
 from fhir_alliance.runs.demo import demo
 from fhir_alliance.runs.policy import Policy
-from fhir_alliance.runs.score import in_one_process, score_inputs
+from fhir_alliance.runs.score import Desk, in_one_process, score_inputs
 from fhir_alliance.runs.score_spark import on_spark
 from fhir_alliance.runs.summary import Summary
+from fhir_alliance.stores.crew import Work
 from fhir_alliance.stores.spark import spark_crew
 from fhir_alliance.testing import response_json
 
@@ -74,6 +79,26 @@ def test_scores_are_the_same_on_spark(spark: Any, export: Path, tmp_path: Path) 
     assert (alone.withheld, alone.unfinished, alone.withdrawn, len(alone.parked)) == (9, 1, 1, 2)
     assert other.read_bytes() == one.read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"export", "one.ndjson", "other.ndjson"}
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_parts_are_joined_while_others_are_made(export: Path, monkeypatch: pytest.MonkeyPatch, breaks: bool) -> None:
+    """What is made of the first slice is written before the last is worked on; an error of a slice ends the run."""
+    wrote = Event()
+
+    def crew(pieces: Sequence[bytes], work: Work, shared: Any) -> Iterator[bytes]:
+        for number, piece in enumerate(pieces):
+            if number and work.__name__ == "_score_slice":
+                assert wrote.wait(60)
+                if breaks:
+                    raise RuntimeError("lost")
+            yield work(shared, number, piece)
+
+    monkeypatch.setattr(score_spark, "spark_crew", lambda: crew)
+    run = on_spark(None, size=15_000)
+    desk = Desk(load_catalog(), Policy())
+    with pytest.raises(RuntimeError, match="lost") if breaks else nullcontext():
+        run([export], desk, {}, NOW, lambda block: wrote.set(), lambda count: None)
 
 
 def test_the_command_scores_on_spark(spark: Any, export: Path) -> None:
