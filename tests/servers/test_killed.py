@@ -29,19 +29,43 @@ FORMS = (
     response_json([3] * 9, name="r2", meta=META, authored="2026-01-12T10:00:00+01:00"),
 )
 STANDING = 6  # what they give: panel and total of each, a goal review, a safety review
+CALM = (FORMS[0], response_json([3] * 8 + [0], name="r2", meta=META, authored="2026-01-12T10:00:00+01:00"))
+CARRIED = 3  # what these give where no Observation and no Task is taken: the scores of each, carried, and a goal review
 OTHERS = tuple(form | {"id": f"other-{form['id']}", "subject": {"reference": "Patient/p2"}} for form in FORMS)
 AT_ONCE = "transactions, several at once"  # one for each of two clients
-WAYS: dict[str, dict[str, Any]] = {
-    "transaction": {"system": ("transaction",), "update_create": True, "conditional_create": True},
-    AT_ONCE: {"system": ("transaction",), "update_create": True, "conditional_create": True},
-    "batch": {"system": ("batch",), "conditional_create": True},
-    "(a) client id": {"update_create": True},
-    "(b) conditional update": {"conditional_update": True},
-    "(c) conditional create": {"conditional_create": True},
-    "(d) search first": {},
-    "(e) by content": {"search": ("_id", "_lastUpdated", "patient", "url"), "dropped": ("identifier",)},
-    "(f) journal only": {"search": ("_id", "_lastUpdated", "url"), "dropped": ("identifier",)},
+
+
+class Way(NamedTuple):
+    """One way of writing. can: what the server does.  forms: what it holds.  standing: how much they give.
+
+    site: further configuration.
+    """
+
+    can: dict[str, Any]
+    forms: tuple[dict[str, Any], ...] = FORMS
+    standing: int = STANDING
+    site: str = ""
+
+
+LOWER: dict[str, Any] = {"refused": ("Observation", "Task"), "more": ("DocumentReference", "ServiceRequest")}
+BY_CONTENT: dict[str, Any] = {"search": ("_id", "_lastUpdated", "patient", "url"), "dropped": ("identifier",)}
+TRANSACTIONS: dict[str, Any] = {"system": ("transaction",), "update_create": True, "conditional_create": True}
+WAYS: dict[str, Way] = {
+    "transaction": Way(TRANSACTIONS),
+    AT_ONCE: Way(TRANSACTIONS, (*FORMS, *OTHERS), STANDING * 2),
+    "batch": Way({"system": ("batch",), "conditional_create": True}),
+    "(a) client id": Way({"update_create": True}),
+    "(b) conditional update": Way({"conditional_update": True}),
+    "(c) conditional create": Way({"conditional_create": True}),
+    "(d) search first": Way({}),
+    "(e) by content": Way(BY_CONTENT),
+    "(f) journal only": Way({"search": ("_id", "_lastUpdated", "url"), "dropped": ("identifier",)}),
+    "score form, message": Way(LOWER | {"conditional_create": True}, CALM, CARRIED),
+    "document, request": Way(
+        LOWER, CALM, CARRIED, '[delivery]\nscores = ["observation", "document"]\nreviews = ["task", "request"]\n'
+    ),
 }
+KINDS = ("Observation", "Task", "Communication", "ServiceRequest", "DocumentReference")
 
 
 class Ended(NamedTuple):
@@ -83,15 +107,27 @@ def sync(call: Callable[..., Ended]) -> Callable[..., Ended]:
 
 def ours(server: Any) -> Counter[Any]:
     """Return how often each thing that we write stands there."""
-    return counted([resource for kind in ("Observation", "Task") for resource in server.all(kind)])
+    found = [resource for kind in KINDS for resource in server.all(kind)]
+    forms = [form for form in server.all("QuestionnaireResponse") if "score-sheet" in form["questionnaire"]]
+    return counted(found + forms)
 
 
 def counted(resources: list[dict[str, Any]]) -> Counter[Any]:
     """Return how often each thing is among these, told apart without any identifier."""
-    return Counter(
-        (r["resourceType"], r["code"]["coding"][0]["code"], str(r.get("focus")), r.get("effectiveDateTime"), whose(r))
-        for r in resources
-    )
+    return Counter((r["resourceType"], what(r), str(r.get("focus")), when(r), whose(r)) for r in resources)
+
+
+def what(resource: dict[str, Any]) -> str:
+    """Return what a resource says that it is."""
+    if resource["resourceType"] == "QuestionnaireResponse":
+        return str(resource["questionnaire"])
+    concept = next(resource[name] for name in ("code", "topic", "type") if name in resource)
+    return str(concept["coding"][0]["code"])
+
+
+def when(resource: dict[str, Any]) -> Any:
+    """Return when the scores in a resource were given; None of a review."""
+    return next((resource[name] for name in ("effectiveDateTime", "date", "authored") if name in resource), None)
 
 
 def whose(resource: dict[str, Any]) -> str:
@@ -107,17 +143,16 @@ def test_killed_at_every_step(way: str, sync: Callable[..., Ended], start_server
     config = tmp_path / "fhir-alliance.toml"
     state = tmp_path / "state"
     profile = tmp_path / "profile.json"
-    pinned = f'[store]\nprofile = "{profile}"\n' if way == AT_ONCE else ""
-    config.write_text(f'[state]\nfolder = "{state}"\n[http]\nrequests_per_s = 1000\n{pinned}', encoding="utf-8")
-    standing = STANDING * 2 if way == AT_ONCE else STANDING
+    can, forms, standing, site = WAYS[way]
+    site += f'[store]\nprofile = "{profile}"\n' if way == AT_ONCE else ""
+    config.write_text(f'[state]\nfolder = "{state}"\n[http]\nrequests_per_s = 1000\n{site}', encoding="utf-8")
     kill = 0
     while True:
         kill += 1
         shutil.rmtree(state, ignore_errors=True)
-        server = start_server(**WAYS[way])
-        server.load(*FORMS)
+        server = start_server(**can)
+        server.load(*forms)
         if way == AT_ONCE:
-            server.load(*OTHERS)
             save_profile(profile, fetch_profile(Http(server.base)).model_copy(update={"entries": 6}))
         first = sync(server.base, config, kill)
         if first.signal != signal.SIGKILL:
