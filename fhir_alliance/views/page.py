@@ -25,7 +25,7 @@ _STYLE: Final = (
         "font:16px/1.5 system-ui,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif}"
         "h1{font-size:26px;line-height:1.25;margin:0 0 4px}h2{font-size:20px;margin:40px 0 8px;padding-top:12px;"
         "border-top:1px solid var(--faint)}h3{font-size:16px;margin:20px 0 4px}"
-        "p{margin:6px 0}.quiet{color:var(--muted)}.small{font-size:14px}"
+        "p{margin:6px 0}footer{overflow-wrap:anywhere}.quiet{color:var(--muted)}.small{font-size:14px}"
         "a{color:inherit;text-underline-offset:3px}"
         "a:focus-visible,summary:focus-visible,.scroll:focus-visible{outline:3px solid var(--first);outline-offset:2px}"
         ".skip{position:absolute;left:-999px}.skip:focus{position:static}"
@@ -82,11 +82,13 @@ def figure(picture: Picture, *, heading: bool = False) -> Element:
 
 
 def table(told: Table) -> Element:
-    """Return a table; its first column is the rows' heads."""
-    return h.table[
-        h.caption[told.caption],
-        h.thead[h.tr[(h.th(scope="col")[name] for name in told.head)]],
-        h.tbody[(h.tr[_head(row[0]), (_cell(cell) for cell in row[1:])] for row in told.rows)],
+    """Return a table; its first column is the rows' heads. A wide one scrolls by itself, also by keyboard."""
+    return h.div(".scroll", tabindex="0", role="group", aria_label=told.caption)[
+        h.table[
+            h.caption[told.caption],
+            h.thead[h.tr[(h.th(scope="col")[name] for name in told.head)]],
+            h.tbody[(h.tr[_head(row[0]), (_cell(cell) for cell in row[1:])] for row in told.rows)],
+        ]
     ]
 
 

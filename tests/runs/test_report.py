@@ -18,8 +18,10 @@ from click.testing import CliRunner, Result
 from fhir.resources.R4B import get_fhir_model_class
 
 from fhir_alliance.cli import program
+from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.case_list import case_list
 from fhir_alliance.runs.demo import demo
+from fhir_alliance.runs.supervision import reader_of
 
 Report = Callable[..., Result]
 Q1 = ("--period", "2026-Q1")
@@ -300,6 +302,12 @@ def test_a_page_for_supervision_draws_first_and_last_scores(report: Report, tmp_
 def test_a_clinic_of_few_therapists_is_told_nothing_of_them(report: Report) -> None:
     """Four therapists of ten clients each are refused."""
     assert "FA718" in report("therapists", "outcome-by-mode", *Q1, "--out", "out", status=10).stderr
+
+
+def test_a_reader_is_named_by_a_reference() -> None:
+    """What names nobody is refused in the words of its own option."""
+    with pytest.raises(StopRun, match="names no reader"):
+        reader_of("therapist-1")
 
 
 def test_shares_of_therapists_are_shares_of_people(report: Report) -> None:

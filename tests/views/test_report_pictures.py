@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 
 import pytest
@@ -19,6 +20,7 @@ from fhir_alliance.core.ways_out import Grounds, ViewPass, to_supervisor
 from fhir_alliance.runs.catalog import load_catalog
 from fhir_alliance.runs.consent_files import load_table
 from fhir_alliance.runs.measures import load_measures
+from fhir_alliance.views.report import written_text
 from fhir_alliance.views.report_page import report_page
 from fhir_alliance.views.report_pictures import scatters, timeliness
 from fhir_alliance.views.report_words import Told, strata_of
@@ -136,3 +138,18 @@ def test_a_supervisor_is_not_told_that_small_counts_are_masked() -> None:
     tally = Tallying(OUTCOME, YEAR).tally()
     assert "are masked" not in report_page(OUTCOME, tally, TOLD)
     assert "Counts of 1 to 10 are masked" in report_page(OUTCOME, tally, Told("quality", "", "", ""))
+
+
+def test_what_is_wide_scrolls_by_itself() -> None:
+    """On a phone no table or picture makes the whole page wider; each lies in a box of its own, told by its name."""
+    html = report_page(TIMELY, tally_of({"2026-01": (40, 10), "2026-02": (40, 9)}), TOLD)
+    boxes = re.findall(r'<div class="scroll" tabindex="0" role="group" aria-label="[^"]+"><(table|svg)', html)
+    assert boxes.count("table") == html.count("<table") == 4
+    assert boxes.count("svg") == html.count("<svg") == 2
+
+
+def test_days_to_come_are_told() -> None:
+    """Of days that are not over, the terminal says to make the report again; of past days it says nothing."""
+    told = [written_text("out", ["b", "a"], date(2026, 3, day), date(2026, 3, 2)).plain for day in (2, 3)]
+    assert "Written into out: a, b" in told[0]
+    assert ["to come" in words for words in told] == [False, True]
