@@ -60,6 +60,7 @@ class AuthSection(_Section):
     key_file: Path | None = None
     key_id: str = ""
     token_url: str = ""
+    issuer: str = ""
 
 
 class HttpSection(_Section):
@@ -150,6 +151,7 @@ class ConsentSection(_Section):
     roles: Path | None = None
     organization: str = Field("", pattern=r"^(Organization/[A-Za-z0-9\-.]{1,64})?$")
     renew_days_before: int = Field(0, ge=0)
+    gives_after_death: bool = False
     intake: IntakeSection = IntakeSection()
 
 
@@ -376,6 +378,8 @@ kind = "none"
 # key_id = ""
 # Where tokens come from is asked of the server, and believed only on its own origin. Name it here if it is elsewhere.
 # token_url = "https://auth.example.org/token"
+# The issuer that the server's SMART configuration has to name, letter by letter; without it none is compared.
+# issuer = "https://auth.example.org"
 
 [http]
 # Seconds to connect, between two bytes, and for all attempts at one request.
@@ -426,6 +430,8 @@ part2_programs = []
 # organization = "Organization/clinic"
 # Days before a Consent's end from when on a Task asks for a new one; 0: never. It closes when a new Consent stands.
 renew_days_before = 0
+# Whether scores of a client who has died may be given away (disclose) as before; false: a person decides it.
+gives_after_death = false
 
 [consent.intake]
 # A form of ours on who may see a client's scores; its answers become a Consent. A draft: let your counsel read it.

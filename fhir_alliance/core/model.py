@@ -477,6 +477,7 @@ class Ending(StrEnum):
 
     GROUND_LOST = "ground-lost"
     REPAIRED = "repaired"
+    DIED = "died"
 
 
 class Decision(StrEnum):

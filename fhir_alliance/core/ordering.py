@@ -30,6 +30,7 @@ class RequestStatus(StrEnum):
     PAUSED = "paused"
     ANSWERED = "answered"
     EXPIRED = "expired"
+    NEEDLESS = "needless"  # the client has died
     CLOSED = "closed"
 
 
@@ -62,12 +63,13 @@ class Answered(msgspec.Struct, frozen=True):
 class Client(msgspec.Struct, frozen=True):
     """A client in care. own: cadences of the care plan, by instrument; one of 0 days asks for none of that form.
 
-    paused: the client asked for fewer forms.
+    paused: the client asked for fewer forms.  has_died: nothing more is asked (`core.deceased`).
     """
 
     subject: str
     own: Mapping[str, int] = {}
     paused: bool = False
+    has_died: bool = False
 
 
 def plan_requests(
@@ -88,8 +90,9 @@ def plan_requests(
         mine = sorted((r for r in requests if r.instrument == cadence.instrument), key=lambda r: (r.opened, r.key))
         theirs = sorted((a for a in answers if a.instrument == cadence.instrument), key=lambda a: a.when)
         settled = [_settled(request, theirs, is_paused=client.paused or days == 0, now=now) for request in mine]
+        settled = [_needless(request) for request in settled] if client.has_died else settled
         planned += [new for old, new in zip(mine, settled, strict=True) if new != old]
-        if client.paused or days == 0 or any(r.status is RequestStatus.OPEN for r in settled):
+        if client.has_died or client.paused or days == 0 or any(r.status is RequestStatus.OPEN for r in settled):
             continue
         last = max([a.when for a in theirs] + [r.opened for r in mine], default=None)
         if last is None or (now - last).days >= days:
@@ -101,6 +104,12 @@ def plan_requests(
                 )
             )  # fmt: skip
     return planned
+
+
+def _needless(request: Request) -> Request:
+    """Return a request to a client who has died: one that still stands is ended."""
+    stands = request.status in (RequestStatus.OPEN, RequestStatus.PAUSED)
+    return msgspec.structs.replace(request, status=RequestStatus.NEEDLESS) if stands else request
 
 
 def _settled(request: Request, answers: Sequence[Answered], *, is_paused: bool, now: datetime) -> Request:

@@ -40,14 +40,15 @@ class Renewal(msgspec.Struct, frozen=True):
 
 
 def plan_renewals(
-    consents: Sequence[ConsentRecord], standing: Iterable[Renewal], now: datetime, days_before: int
-) -> list[Renewal]:
+    consents: Sequence[ConsentRecord], standing: Iterable[Renewal], now: datetime, days_before: int, *,
+    has_died: bool = False,
+) -> list[Renewal]:  # fmt: skip
     """Return the requests of one client that have to be opened or closed.
 
     consents: all of the client's.  standing: the requests that the store holds.  days_before: of the end, from when on
-    somebody is asked.
+    somebody is asked.  has_died: the client, who cannot be asked any more.
     """
-    due = {renewal.key: renewal for renewal in _due(consents, now, days_before)}
+    due = {} if has_died else {renewal.key: renewal for renewal in _due(consents, now, days_before)}
     held = {renewal.key: renewal for renewal in standing}
     opened = [renewal for key, renewal in due.items() if key not in held]
     open_ones = [renewal for renewal in held.values() if renewal.status is RenewalStatus.OPEN]

@@ -3,6 +3,7 @@
 One open goal review per client, goal and episode. New evidence joins it; evidence that no longer holds leaves it.
 We end a review that has lost all its ground, and quietly one whose rupture was repaired before anybody took it up;
 where the ground comes back, the same review opens again. What a person has ended stays ended (`core.stages`).
+Of a client who has died no review opens; one that waits ends, and one that somebody has taken up is left to them.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class ReviewPolicy(msgspec.Struct, frozen=True):
 class Setting(msgspec.Struct, frozen=True):
     """What a review hangs on, as references: the client's goal, care plan, episode, encounter, and who is asked.
 
-    goal: the active one that stands longest.  goals: all that are active.
+    goal: the active one that stands longest.  goals: all that are active.  has_died: the client (`core.deceased`).
     """
 
     subject: str
@@ -52,6 +53,7 @@ class Setting(msgspec.Struct, frozen=True):
     goal: str = ""
     care_plan: str = ""
     goals: tuple[str, ...] = ()
+    has_died: bool = False
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -71,6 +73,8 @@ def plan_goal_reviews(
 ) -> list[Review]:
     """Return the client's goal reviews that are to be opened or changed; none where all stands as it should."""
     own = [r for r in reviews if r.kind is ReviewKind.GOAL and r.subject == setting.subject]
+    if setting.has_died:
+        return [_ended(r, r.evidence, Ending.DIED, "The client has died.") for r in own if r.stage in WAITING]
     joining, opening = _placed(_news(setting, found, own, policy), own, setting)
     due, regular = now + timedelta(days=policy.due_days), found.regular
     planned = []

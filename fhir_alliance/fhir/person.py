@@ -75,7 +75,7 @@ def person_of(
     return Person(
         f"Patient/{patient.get('id', '')}",
         birth,
-        _death(patient),
+        death_of(patient),
         str(patient.get("gender", "")),
         _sex(patient),
         _languages(patient),
@@ -231,7 +231,8 @@ def _points(resource: Mapping[str, Any]) -> Number | None:
     return int(exact) if exact == exact.to_integral_value() else exact
 
 
-def _death(patient: Mapping[str, Any]) -> Death:
+def death_of(patient: Mapping[str, Any]) -> Death:
+    """Return what a Patient says of the person's death; a date that cannot be read says nothing."""
     when = moment(str(patient.get("deceasedDateTime", "")))
     return Death(when is not None or patient.get("deceasedBoolean") is True, when)
 

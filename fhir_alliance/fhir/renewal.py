@@ -44,7 +44,7 @@ def new_renewal(renewal: Renewal, now: datetime) -> Write:
 
 def closed_renewal(stored: Mapping[str, Any], renewal: Renewal, now: datetime) -> Write:
     """Return the write that closes a request, keeping what people wrote."""
-    reason = {"text": "A consent stands again, or the old one was ended."}
+    reason = {"text": "A consent stands again, the old one was ended, or the client has died."}
     task = {**stored, "status": "completed", "statusReason": reason, "lastModified": instant(now)}
     return Write("Task", ids.RENEWAL, renewal.key, WriteMode.KEEP_CURRENT, orjson.dumps(task))
 

@@ -23,7 +23,9 @@ _STATUS: Final = {
     RequestStatus.PAUSED: "on-hold",
     RequestStatus.ANSWERED: "completed",
     RequestStatus.EXPIRED: "cancelled",
+    RequestStatus.NEEDLESS: "cancelled",
 }
+_REASON: Final = {RequestStatus.EXPIRED: "Not answered by its date.", RequestStatus.NEEDLESS: "The client has died."}
 _OPEN: Final = frozenset({"draft", "requested", "received", "accepted", "ready", "in-progress"})
 
 
@@ -56,8 +58,8 @@ def changed_request(stored: Mapping[str, Any], request: Request, now: datetime) 
     if request.status is RequestStatus.ANSWERED:
         kind = {"coding": [{"system": SDC, "code": "questionnaire-response"}]}
         task["output"] = [{"type": kind, "valueReference": {"reference": request.response}}]
-    if request.status is RequestStatus.EXPIRED:
-        task["statusReason"] = {"text": "Not answered by its date."}
+    if request.status in _REASON:
+        task["statusReason"] = {"text": _REASON[request.status]}
     return Write("Task", ids.REQUEST, request.key, WriteMode.KEEP_CURRENT, orjson.dumps(task))
 
 

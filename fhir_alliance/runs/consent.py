@@ -10,6 +10,8 @@ from fhir_alliance.core.audit import Access
 from fhir_alliance.core.audit import Action as Looked
 from fhir_alliance.core.consent import Decision, decide
 from fhir_alliance.core.consent_request import Action, DataLevel, Datum, Recipient, Request, Role
+from fhir_alliance.core.deceased import death_bars
+from fhir_alliance.core.measures.people import Death
 from fhir_alliance.core.purposes import KNOWN
 from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.care_team import team_roles
@@ -18,7 +20,7 @@ from fhir_alliance.fhir.identifiers import local
 from fhir_alliance.fhir.observation import datum_of
 from fhir_alliance.runs.audit import Tell, untold
 from fhir_alliance.runs.catalog import Catalog
-from fhir_alliance.runs.merged import Kindred, families_of
+from fhir_alliance.runs.merged import Kindred, people_of
 from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.record import consents_of
 from fhir_alliance.stores.store import Store
@@ -60,18 +62,21 @@ def explain(
     patient = _reference(question.patient, store, "Patient")
     tell([Access(Looked.QUERY, patient, now, ("Consent", "CareTeam"))])
     datum = datum_of(catalog.find(question.instrument)) if question.instrument else Datum.of(())
-    request = asked(store, policy, question._replace(patient=patient), datum.at(question.level))
+    request = asked(store, policy, question._replace(patient=patient), datum.at(question.level), now)
     consents = consents_of(store, {patient}).get(patient, ())
     return decide(request, consents, policy.consent.table, now)
 
 
-def asked(store: Store, policy: Policy, question: Question, datum: Datum) -> Request:
-    """Return a question as a request: who the recipient is to the client, and what the site's list bars."""
+def asked(store: Store, policy: Policy, question: Question, datum: Datum, now: datetime) -> Request:
+    """Return a question as a request: who the recipient is to the client, and what the site's list or a death bars."""
     client = question.patient if store.named("Patient", {question.patient}) else ""
     recipient = recipient_of(store, policy, question.recipient, question.patient)
     action = next((_ACTIONS[role] for role in _ACTIONS if role in recipient.roles), Action.DISCLOSE)
-    family = families_of(store, {question.patient}).get(question.patient, Kindred("", frozenset()))
+    people = people_of(store, {question.patient})
+    family = people.families.get(question.patient, Kindred("", frozenset()))
+    death = people.deaths.get(question.patient, Death())
     bars = policy.boundaries.of_person(family.ids).bars(recipient, question.patient, question.purpose)
+    bars += death_bars(death, action, now, gives=policy.gives_after_death)
     if question.level is DataLevel.AGGREGATE:
         datum = _of_people(datum, question.people)
     return Request(client, action, recipient, question.purpose, datum, bars)

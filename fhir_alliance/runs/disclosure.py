@@ -95,7 +95,7 @@ def _decided(
     found: Sequence[_Found], store: Store, policy: Policy, question: Question, now: datetime
 ) -> tuple[Disclosure, list[Given]]:
     """Return the decision about each group, and the scores that may go."""
-    requests = [(group, _request(group, store, policy, question)) for group in found]
+    requests = [(group, _request(group, store, policy, question, now)) for group in found]
     consents = consents_of(store, {question.patient}).get(question.patient, ())
     grounds = Grounds(consents, policy.consent.defaults, now)
     given, withheld, kept, silenced = [], [], list[Given](), 0
@@ -114,10 +114,10 @@ def _decided(
     return Disclosure(*parties, tuple(given), tuple(withheld), silenced), kept
 
 
-def _request(group: _Found, store: Store, policy: Policy, question: Question) -> Any:
+def _request(group: _Found, store: Store, policy: Policy, question: Question, now: datetime) -> Any:
     datum = datum_of(group.instrument)
     datum = msgspec.structs.replace(datum, labels=datum.under(group.labels)).at(question.level)
-    return asked(store, policy, question._replace(instrument=group.instrument.id), datum)
+    return asked(store, policy, question._replace(instrument=group.instrument.id), datum, now)
 
 
 def _access(disclosure: Disclosure, policy: Policy, now: datetime) -> Access:

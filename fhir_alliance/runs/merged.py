@@ -2,7 +2,7 @@
 
 The surviving record's Consents count in full; those of a record that was merged into it can forbid and never permit.
 What keeps somebody from one of these records keeps them from all. Patient.link says what belongs together; a server
-that gives no Patients leaves each record by itself.
+that gives no Patients leaves each record by itself. The same Patients say who has died (`core.deceased`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
+from fhir_alliance.core.measures.people import Death
 from fhir_alliance.fhir.elements import is_shaped
 from fhir_alliance.fhir.identifiers import local
+from fhir_alliance.fhir.person import death_of
 from fhir_alliance.runs.given import given
 
 _STEPS: Final = 8  # of merges upon merges; nobody is merged more often
@@ -41,20 +43,43 @@ class Kindred(NamedTuple):
     ids: frozenset[str]
 
 
-def families_of(store: Source, subjects: Collection[str]) -> dict[str, Kindred]:
-    """Return the family of each client whose record is linked with another; who is not in it stands alone.
+class People(NamedTuple):
+    """What Patients tell of some clients: whose record was merged with whose, and who died; who is in neither is alone.
 
-    Raises Unreachable FA402 where the store does not answer.
+    deaths: what the surviving record says; where the links name no survivor, what any of the person's records says.
     """
+
+    families: dict[str, Kindred]
+    deaths: dict[str, Death]
+
+    def of(self, subjects: Collection[str]) -> People:
+        """Return what is told of some of them."""
+        return People(
+            {one: self.families[one] for one in subjects if one in self.families},
+            {one: self.deaths[one] for one in subjects if one in self.deaths},
+        )
+
+
+def families_of(store: Source, subjects: Collection[str]) -> dict[str, Kindred]:
+    """Return the family of each client whose record is linked with another; raises Unreachable FA402."""
+    return people_of(store, subjects).families
+
+
+def people_of(store: Source, subjects: Collection[str]) -> People:
+    """Return what the Patients of some clients tell; raises Unreachable FA402 where the store does not answer."""
     links: dict[str, dict[str, set[str]]] = {}
+    deaths: dict[str, Death] = {}
     waiting = set(subjects)
     for _ in range(_STEPS):
-        found = _patients(store, waiting)
-        links |= {f"Patient/{patient.get('id')}": links_of(patient, store.base) for patient in found}
+        for patient in _patients(store, waiting):
+            name = f"Patient/{patient.get('id')}"
+            links[name], deaths[name] = links_of(patient, store.base), death_of(patient)
         waiting = {other for own in links.values() for kind in own.values() for other in kind} - links.keys() - waiting
         if not waiting:
             break
-    return {subject: family for subject in subjects if len((family := _family(subject, links)).ids) > 1}
+    families = {subject: _family(subject, links) for subject in subjects}
+    told = {subject: death for subject, family in families.items() if (death := _death(family, deaths)).happened}
+    return People({subject: family for subject, family in families.items() if len(family.ids) > 1}, told)
 
 
 def links_of(patient: Mapping[str, Any], base: str) -> dict[str, set[str]]:
@@ -77,6 +102,14 @@ def _family(subject: str, links: Mapping[str, Mapping[str, Collection[str]]]) ->
         ids |= {one for pair in over if ids.intersection(pair) for one in pair}
     standing = ids - {old for old, _ in over}
     return Kindred(standing.pop() if len(standing) == 1 else "", frozenset(ids))
+
+
+def _death(family: Kindred, deaths: Mapping[str, Death]) -> Death:
+    """Return what is known of a person's death. deaths: of each record that was read."""
+    if family.survivor in deaths:
+        return deaths[family.survivor]
+    told = [deaths[one] for one in sorted(family.ids & deaths.keys()) if deaths[one].happened]
+    return told[0] if told else Death()
 
 
 def _patients(store: Source, references: Iterable[str]) -> list[Mapping[str, Any]]:

@@ -24,6 +24,7 @@ SYNC: Final = Needs(
 ORDERING: Final = Needs(
     reads=of("QuestionnaireResponse", "Task", "EpisodeOfCare", "CarePlan", "Flag"),
     writes=of("Task"),
+    reads_if_allowed=of("Patient"),  # tells who has died
 )
 SIGNING: Final = Needs(reads=of("Consent", "Patient"), writes=of("Consent"), reads_if_allowed=of("RelatedPerson"))
 DOCUMENTS: Final = Needs(reads_if_allowed=of("DocumentReference"), writes_if_allowed=of("DocumentReference"))

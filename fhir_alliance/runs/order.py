@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from fhir_alliance.core.deceased import has_died
 from fhir_alliance.core.model import FormStatus, Response, Write
 from fhir_alliance.core.ordering import Answered, Cadence, Client, Request, plan_requests
 from fhir_alliance.fhir.difference import Known, difference
@@ -23,6 +24,7 @@ from fhir_alliance.fhir.request import (
 )
 from fhir_alliance.runs.audit import Tell, queried, untold, written
 from fhir_alliance.runs.catalog import Catalog
+from fhir_alliance.runs.merged import people_of
 from fhir_alliance.runs.summary import Summary
 from fhir_alliance.runs.turn import Post
 from fhir_alliance.stores.journal import Journal
@@ -50,6 +52,8 @@ def order(
         page = clients[start : start + CLIENTS_AT_ONCE]
         subjects = [client.subject for client in page]
         tell(queried(subjects, now))
+        died = {subject for subject, death in people_of(store, subjects).deaths.items() if has_died(death, now)}
+        summary.deceased |= died
         quiet = wish_for_fewer(store.about("Flag", subjects), store.base)
         tasks = {request_identifier(t): t for t in store.about("Task", subjects) if request_identifier(t)}
         requests = [r for t in tasks.values() if (r := read_request(t, urls, store.base)) is not None]
@@ -57,7 +61,7 @@ def order(
         writes: list[Write] = []
         for client in page:
             mine = [request for request in requests if request.subject == client.subject]
-            client = msgspec.structs.replace(client, paused=client.subject in quiet)
+            client = msgspec.structs.replace(client, paused=client.subject in quiet, has_died=client.subject in died)
             plans = plan_requests(client, named, canonicals, mine, answers.get(client.subject, ()), now)
             writes += [_write(request, tasks, now) for request in plans]
             changed = {request.key for request in plans}

@@ -51,6 +51,7 @@ class Policy(msgspec.Struct, frozen=True):
     boundaries: Boundaries = Boundaries()
     intake: SignerPolicy | None = None
     delivery: DeliverySection = DeliverySection()
+    gives_after_death: bool = False
 
 
 def cadences_of(config: Config, catalog: Catalog) -> tuple[Cadence, ...]:
@@ -115,6 +116,7 @@ def policy_of(config: Config) -> Policy:
         load_boundaries(config.consent.roles),
         _signer_policy(config.consent.intake),
         config.delivery,
+        config.consent.gives_after_death,
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from fhir_alliance.core.intake import Intake
 from fhir_alliance.core.model import Response
@@ -12,7 +12,7 @@ from fhir_alliance.core.safety import Concern
 from fhir_alliance.fhir.inbound import OwnForm, Parked, Skipped, Withdrawal
 from fhir_alliance.fhir.inbound import Reading as Read
 from fhir_alliance.runs.intake import taken
-from fhir_alliance.runs.merged import Kindred, families_of
+from fhir_alliance.runs.merged import People, people_of
 from fhir_alliance.runs.record import Record
 from fhir_alliance.runs.score import Desk
 from fhir_alliance.runs.summary import Summary
@@ -20,7 +20,6 @@ from fhir_alliance.stores.store import Page, Store
 
 RECORDS_AT_ONCE: Final = 10_000  # some 120 MB: an Observation in memory takes 12 kB
 _EACH: Final = 100  # records about a client, until some have been seen
-Families: TypeAlias = Mapping[str, Kindred]
 
 
 class Reading(NamedTuple):
@@ -45,10 +44,10 @@ class Reading(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What a page holds about some clients. families: of those whose record was merged with another."""
+    """What a page holds about some clients. people: what their Patients tell."""
 
     subjects: set[str]
-    families: Families
+    people: People
     forms: list[Response]
     withdrawals: list[Withdrawal]
     intakes: list[Intake]
@@ -69,9 +68,10 @@ class Parts:
 
         A withdrawal may not say whose it is: then anybody's form may rest on it, and the page stays whole.
         """
-        families = families_of(store, reading.subjects)
+        told = people_of(store, reading.subjects)
+        families = told.families
         if any(not withdrawal.subject for withdrawal in reading.withdrawals):
-            yield _part(reading, families, reading.subjects | {""})
+            yield _part(reading, told, reading.subjects | {""})
             return
         of_person: dict[str, set[str]] = {}
         for subject in sorted(reading.subjects):
@@ -79,7 +79,7 @@ class Parts:
         people = list(of_person.values())
         while people:
             room = self._room()
-            yield _part(reading, families, set().union(*people[:room]))
+            yield _part(reading, told, set().union(*people[:room]))
             del people[:room]
 
     def _room(self) -> int:
@@ -87,10 +87,10 @@ class Parts:
         return max(1, int(RECORDS_AT_ONCE / max(each, 1)))
 
 
-def _part(reading: Reading, families: Families, subjects: set[str]) -> Part:
+def _part(reading: Reading, told: People, subjects: set[str]) -> Part:
     return Part(
         subjects - {""},
-        {subject: family for subject, family in families.items() if subject in subjects},
+        told.of(subjects),
         [form for form in reading.forms if form.subject in subjects],
         [withdrawal for withdrawal in reading.withdrawals if withdrawal.subject in subjects],
         [intake for intake in reading.intakes if intake.subject in subjects],

@@ -23,7 +23,7 @@ from fhir_alliance.fhir.observation import score_identifier
 from fhir_alliance.fhir.setting import setting_of
 from fhir_alliance.fhir.stored_score import read_score
 from fhir_alliance.fhir.task import read_review, review_identifier
-from fhir_alliance.runs.merged import Kindred, Source, families_of
+from fhir_alliance.runs.merged import Kindred, People, Source, families_of, people_of
 from fhir_alliance.stores.store import Store
 
 Consents: TypeAlias = Mapping[str, Sequence[ConsentRecord]]
@@ -35,21 +35,23 @@ class Record:
 
     known: our own Observations and Tasks there, by identifier.  history: the scores in them.
     findings: Observations of rules' judgements, by the finding's key.
-    families: of clients whose record was merged with another, which belong together.  size: how many resources it is.
+    families: of clients whose record was merged with another, which belong together.  deaths: what is said of them.
+    size: how many resources it is.
     """
 
     def __init__(
         self, store: Store, subjects: Collection[str], instruments: Mapping[str, Instrument],
-        carried: Collection[Mapping[str, Any]] = (), families: Mapping[str, Kindred] | None = None,
+        carried: Collection[Mapping[str, Any]] = (), people: People | None = None,
     ) -> None:  # fmt: skip
         """carried: Observations and Tasks of ours that stand in documents and lists, where the store takes none.
 
-        families: which records were merged, where it is known already.
+        people: what the clients' Patients tell, where it is known already.
         """
         self._store = store
         self._instruments = instruments
         self._subjects = sorted(subjects)
-        self.families = families_of(store, self._subjects) if families is None else families
+        people = people_of(store, self._subjects) if people is None else people
+        self.families, self.deaths = people.families, people.deaths
         surveys = self._all("Observation")
         observations = [
             *_of(carried, "Observation"),

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from fhir_alliance.core.consent import ConsentRecord
+from fhir_alliance.core.deceased import has_died
 from fhir_alliance.core.model import Write
 from fhir_alliance.core.renewal import RenewalStatus, plan_renewals
 from fhir_alliance.fhir.difference import Known, difference
@@ -20,6 +21,7 @@ from fhir_alliance.fhir.renewal import (
     renewal_identifier,
 )
 from fhir_alliance.runs.audit import Tell, queried, untold, written
+from fhir_alliance.runs.merged import people_of
 from fhir_alliance.runs.record import relied_on
 from fhir_alliance.runs.summary import Summary
 from fhir_alliance.runs.turn import Post
@@ -67,10 +69,11 @@ def _planned(
     held = [task for task in store.about("Task", clients) if is_shaped(task) and renewal_identifier(task)]
     tasks = {renewal_identifier(task): task for task in held}
     standing = [read_renewal(task, store.base) for task in tasks.values()]
-    writes = []
+    deaths, writes = people_of(store, clients).deaths, list[Write]()
     for client in clients:
         own = [renewal for renewal in standing if renewal.subject == client]
-        for renewal in plan_renewals(consents.get(client, ()), own, now, days_before):
+        died = client in deaths and has_died(deaths[client], now)
+        for renewal in plan_renewals(consents.get(client, ()), own, now, days_before, has_died=died):
             is_new = renewal.status is RenewalStatus.OPEN
             writes.append(new_renewal(renewal, now) if is_new else closed_renewal(tasks[renewal.key], renewal, now))
     return Known(tasks.values()), writes

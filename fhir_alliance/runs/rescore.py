@@ -50,7 +50,7 @@ def rescore(
         tell(queried(reading.subjects, now))
         left = Left(journal, summary, now, dry_run=dry_run)
         for part in parts.of(reading, store):
-            record = Record(store, part.subjects, desk.instruments, families=part.families)
+            record = Record(store, part.subjects, desk.instruments, people=part.people)
             parts.learn(record)
             scored = [form for form in part.forms if _panel_key(form) in record.observations]
             summary.read += len(scored)

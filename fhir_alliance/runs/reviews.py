@@ -10,6 +10,7 @@ import msgspec
 
 from fhir_alliance.core.achievement import propose, with_proposals
 from fhir_alliance.core.agenda import Agenda
+from fhir_alliance.core.deceased import has_died
 from fhir_alliance.core.model import (
     Cleared,
     Finding,
@@ -68,6 +69,8 @@ def review_tasks(news: News, record: Record, desk: Desk, now: datetime, summary:
     settings = _owned(
         record.settings({subject: form.encounter for subject, form in latest.items()}), record, desk, news.consents, now
     )
+    died = {subject for subject, death in record.deaths.items() if has_died(death, now)}
+    summary.deceased |= died & since.keys()
     groups = {subject: form.key for subject, form in latest.items()}
     seen = Found(findings, looked_for)
     writes = finding_writes(charts, book, seen, record, groups) if desk.policy.with_findings else []
@@ -80,7 +83,8 @@ def review_tasks(news: News, record: Record, desk: Desk, now: datetime, summary:
         regular = regular_review(chart, book, reviews, now)
         own = [finding for finding in findings if finding.subject == subject and _counts(finding)]
         found = _spoken(Found(tuple(own), looked_for, regular), language_of(subject, history), desk.policy.agenda)
-        planned = plan_goal_reviews(settings[subject], found, reviews, desk.policy.review, now)
+        setting = msgspec.structs.replace(settings[subject], has_died=subject in died)
+        planned = plan_goal_reviews(setting, found, reviews, desk.policy.review, now)
         forms = [form.form for form in news.cleared if form.form.subject == subject]
         planned = labelled(reviews, planned, chart, forms, record, desk)
         proposals = proposals_of(chart, record, desk, now) if _may_propose((*reviews, *planned)) else {}

@@ -39,6 +39,7 @@ class Summary:
         self.reviews: Counter[str] = Counter()  # safety reviews, by what is to be known of them
         self.findings: Counter[str] = Counter()
         self.standing: set[str] = set()  # reviews that needed no change, by key: a client comes on many pages
+        self.deceased: set[str] = set()  # clients who have died, of those who were looked at
         self.parked: list[Parked] = []
         self.planned: list[Change] = []
         self.refused: list[Refusal] = []
@@ -75,6 +76,7 @@ class Summary:
         self.withheld += page.withheld
         self.findings += page.findings
         self.standing |= page.standing
+        self.deceased |= page.deceased
 
     def join(self, other: Summary) -> None:
         """Count what another story of the same command has written."""
@@ -85,6 +87,7 @@ class Summary:
         self.planned += other.planned
         self.refused += other.refused
         self.lower |= other.lower
+        self.deceased |= other.deceased
 
     def as_object(self) -> dict[str, Any]:
         """Return the counts as the command line's `--json` promises them."""
@@ -97,6 +100,7 @@ class Summary:
             "unknown": self.unknown,
             "unfinished": self.unfinished,
             "withdrawn": self.withdrawn,
+            "deceased": len(self.deceased),
             "safety": self.safety,
             **self._told(),
             "safety_reviews": {name: self.reviews[name] for name in REVIEWS},

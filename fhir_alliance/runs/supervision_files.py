@@ -15,7 +15,7 @@ from fhir_alliance.core.measures.therapists import Estimates
 from fhir_alliance.fhir.case_list import case_list
 from fhir_alliance.runs.supervision import Evidence
 from fhir_alliance.stores.files import new_file, new_folder
-from fhir_alliance.views.csv_text import csv_text
+from fhir_alliance.views.csv_text import csv_text, for_people
 from fhir_alliance.views.supervision_page import (
     CASE_HEAD,
     EVIDENCE_HEAD,
@@ -35,7 +35,7 @@ def write_caseload(rows: Sequence[CaseRow], day: date, folder: Path) -> dict[str
     looked = [row for row in rows if row.needs_a_look]
     files = {
         "caseload.html": caseload_page(rows, day).encode(),
-        "caseload.csv": csv_text(CASE_HEAD, [case_cells(row) for row in looked]).encode(),
+        "caseload.csv": for_people(csv_text(CASE_HEAD, [case_cells(row) for row in looked])),
         "caseload.json": orjson.dumps(case_list(rows, day), option=_PRETTY),
     }
     _write(files, folder)
@@ -85,7 +85,7 @@ def write_evidence(found: Evidence, period: Days, folder: Path) -> dict[str, Any
         "accreditation.html": evidence_page(
             found.links, found.counts, found.withheld, (period.first, period.last)
         ).encode(),
-        "accreditation.csv": csv_text(head, rows).encode(),
+        "accreditation.csv": for_people(csv_text(head, rows)),
     }
     _write(files, folder)
     return {"counts": found.counts, "withheld": found.withheld, "files": sorted(files)}
@@ -98,7 +98,7 @@ def write_assessments(found: Sequence[Assessment], left_out: int, folder: Path) 
         (a.day.isoformat(), a.subject, a.instrument, str(a.score), a.interpretation, a.observation, a.review, NO_BILL)
         for a in found
     ]
-    files: Mapping[str, bytes] = {"assessments.csv": csv_text(head, rows).encode()}
+    files: Mapping[str, bytes] = {"assessments.csv": for_people(csv_text(head, rows))}
     _write(files, folder)
     without = sum(not a.interpretation or not a.review for a in found)
     return {

@@ -81,7 +81,7 @@ def sync(
             seen |= reading.subjects
             parked, left = list(reading.parked), Left(journal, summary, now, dry_run=dry_run)
             for part in parts.of(reading, store):
-                record = Record(store, part.subjects, desk.instruments, ladder.carried(part.subjects), part.families)
+                record = Record(store, part.subjects, desk.instruments, ladder.carried(part.subjects), part.people)
                 parts.learn(record)
                 turn = Turn(store, record, journal, summary, now, dry_run, left)
                 consents = signed(part.intakes, part.withdrawals, store, policy.intake)

@@ -22,14 +22,22 @@ class Endpoint(msgspec.Struct, frozen=True):
     is_v2: bool = False
 
 
-def discovered(http: Http, named: str) -> Endpoint:
+def discovered(http: Http, named: str, issuer: str = "") -> Endpoint:
     """Return where tokens come from. http: a session without authorisation.  named: [auth] token_url, or "".
+
+    issuer: [auth] issuer, or "": the only one from which the site wants tokens (compared as RFC 8414, 3.3 says).
 
     What we send there proves who we are, and a client secret is readable for whoever gets it. So the address that a
     server gives is used only on its own origin; another one has to be named in the configuration.
-    Raises StopRun FA420 (none found), FA421 (another origin, not named), FA422 (not TLS).
+    Raises StopRun FA420 (none found), FA421 (another origin, not named), FA422 (not TLS), FA428 (another issuer).
     """
     configuration = smart_configuration(http)
+    if issuer and configuration.get("issuer") != issuer:
+        said = "another issuer" if configuration.get("issuer") else "no issuer"
+        raise StopRun(
+            "FA428", f"the server's SMART configuration names {said}, not that of [auth] issuer.",
+            "Nothing was sent. Ask the site's administrator which is right.",
+        )  # fmt: skip
     found = str(configuration.get("token_endpoint") or "") or next(_statement_urls(_object(http.peek("metadata"))), "")
     token_url = named or found
     if not token_url:

@@ -42,7 +42,7 @@ def authorised(base: str, config: Config, needs: Needs) -> Auth | None:
     limits, way = limits_of(config.http), way_of(config.http)
     unsigned = Http(base, limits=limits, way=way)
     tokens = Exchange(limits, Way(way.ca_file, way.proxy))  # a vendor's headers stay with the store
-    return ClientCredentials(_proof(said), lambda: discovered(unsigned, said.token_url), needs, tokens)
+    return ClientCredentials(_proof(said), lambda: discovered(unsigned, said.token_url, said.issuer), needs, tokens)
 
 
 def limits_of(said: HttpSection) -> Limits:

@@ -40,11 +40,11 @@ class Worklist:
             pass
         raise StopRun("FA439", f"{BUNDLE} in the drop folder cannot be read.", "Mend it, or restore it from a backup.")
 
-    def keep(self, tasks: Iterable[Mapping[str, Any]], table: str) -> None:
+    def keep(self, tasks: Iterable[Mapping[str, Any]], table: bytes) -> None:
         """Replace both files; the Bundle, which counts, last."""
         new_folder(self._folder)
         with new_file(self._folder / TABLE) as out:
-            out.write(table.encode())
+            out.write(table)
         entries = [{"resource": task} for task in tasks]
         with new_file(self._folder / BUNDLE) as out:
             out.write(orjson.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries}))

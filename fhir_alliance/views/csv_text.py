@@ -26,6 +26,15 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     return out.getvalue()
 
 
+def for_people(table: str) -> bytes:
+    """Return a table that people open in a spreadsheet: UTF-8 with its mark, without which Excel takes another code.
+
+    Source: Microsoft support, "Opening CSV UTF-8 files correctly in Excel". A table for programs has no mark: most
+    would take it for a part of the first column's name.
+    """
+    return table.encode("utf-8-sig")
+
+
 def safe_cell(cell: Cell) -> str:
     """Return a cell's text; one that a spreadsheet would run is marked as text with a single quote."""
     if cell is None:

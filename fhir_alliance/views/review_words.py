@@ -21,6 +21,7 @@ _STAGES: Final = {
 _ENDINGS: Final = {
     Ending.GROUND_LOST: "the scores that it rested on were withdrawn or corrected",
     Ending.REPAIRED: "what it was about is repaired",
+    Ending.DIED: "the client has died",
 }
 _DECISIONS: Final = {
     Decision.GOAL_KEPT: "goal kept",

@@ -27,6 +27,8 @@ def summary_text(title: str, counts: Mapping[str, Any], *, dry_run: bool = False
     lines = [Text(f"{title}{' (dry run: nothing was written)' if dry_run else ''}", style="bold")]
     if counts["read"]:
         lines += [Text(f"  {counts[k]:>7,} {words}") for k, words in _FORMS if counts[k] or k in ("read", "scored")]
+    if counts["deceased"]:
+        lines.append(Text(f"  {counts['deceased']:>7,} clients who have died: asked nothing more, no goal reviewed"))
     verb = "would be " if dry_run else ""
     for name in ("created", "updated", "unchanged"):
         if counts[name]:

@@ -142,6 +142,17 @@ def test_what_consent_does_not_allow_stays(
     assert json.loads(told.stdout)["disclosures"] == []
 
 
+def test_a_death_ends_what_is_given(run: Run, synced: Callable[..., Path], here: Path) -> None:
+    """What a Consent would let go stays once the client has died (26), until the site has chosen otherwise."""
+    folder = synced(consent("HPAYMT"), {"resourceType": "Patient", "id": "p1", "deceasedBoolean": True})
+    assert (done := disclose(run, folder)).exit_code == 26, done.stderr
+    words = ("--patient", "Patient/p1", "--recipient", PAYER, "--purpose", "HPAYMT", "--instrument", "phq-9")
+    assert "has died" in run("consent", "explain", "--store", folder, *words).stdout
+    assert not (here / "out").exists()
+    (here / "fhir-alliance.toml").write_text("[consent]\ngives_after_death = true\n", encoding="utf-8")
+    assert disclose(run, folder).exit_code == 0
+
+
 def test_the_alliance_never_reaches_a_payer(run: Run, synced: Callable[..., Path], here: Path) -> None:
     """What of an alliance form was scored is left out, and the rest says that it is not everything."""
     system = "https://fhir-alliance.org/fhir/CodeSystem/answers"

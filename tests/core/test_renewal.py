@@ -81,3 +81,11 @@ def test_what_permits_nothing_is_not_renewed() -> None:
     assert planned(consent("a", START, root=Provision("deny", None, START))) == []
     nested = Provision("", None, START, provisions=(Provision("permit", purposes=TREAT),))
     assert planned(consent("a", START, root=nested)) == [("Consent/a", "open")]
+
+
+def test_nobody_is_asked_for_a_client_who_has_died() -> None:
+    """A Consent that runs out asks for nothing once the client has died, and a request that stands is closed."""
+    [standing] = plan_renewals([consent("a", START)], (), START + DAY, 30)
+    assert plan_renewals([consent("a", START)], (), START + DAY, 30, has_died=True) == []
+    [closed] = plan_renewals([consent("a", START)], (standing,), START + DAY, 30, has_died=True)
+    assert closed.status is RenewalStatus.CLOSED

@@ -19,6 +19,7 @@ from fhir_alliance.core.reviews import (
     live,
     plan_goal_reviews,
 )
+from fhir_alliance.core.stages import WAITING, status_of
 
 PROPERTY = settings(deadline=None)
 ZONE = timezone(timedelta(hours=-5))
@@ -447,3 +448,19 @@ def test_a_review_of_an_ended_goal_takes_in_what_comes() -> None:
     beside = plan([about("Goal/other", "b")], [before], setting=MAIN)
     assert beside is not None
     assert (beside.key != before.key, beside.focus) == (True, "Goal/other")
+
+
+@pytest.mark.parametrize("stage", TaskStatus)
+def test_with_a_client_only_waiting_reviews_end(stage: TaskStatus) -> None:
+    """Of a client who has died no review opens; one that waits ends, and whatever a person has touched stays theirs."""
+    gone = msgspec.structs.replace(HERE, has_died=True)
+    assert plan([finding("a")], setting=gone) is None
+    review = opened("a", stage=stage, status=status_of(stage))
+    after = plan([finding("a"), finding("b")], [review], setting=gone)
+    assert (after is not None) is (stage in WAITING)
+    if after is not None:
+        assert (after.status, after.ending, after.evidence) == (ReviewStatus.CANCELLED, Ending.DIED, review.evidence)
+        assert plan([finding("a")], [after], setting=gone) is None
+        again = plan([finding("a")], [after])  # the record was wrong
+        assert again is not None
+        assert (again.status, again.ending) == (ReviewStatus.OPEN, None)

@@ -456,7 +456,7 @@ def listed(at: Clinic) -> list[dict[str, Any]]:
 
 def rows(at: Clinic) -> list[str]:
     """Return the rows of the work-list's table."""
-    return (at.drop / "worklist.csv").read_text().splitlines()[1:]
+    return (at.drop / "worklist.csv").read_text(encoding="utf-8-sig").splitlines()[1:]
 
 
 @pytest.mark.parametrize("refused", [("Task",), ("Task", "Observation")])

@@ -22,6 +22,7 @@ from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.case_list import case_list
 from fhir_alliance.runs.demo import demo
 from fhir_alliance.runs.supervision import reader_of
+from fhir_alliance.runs.supervision_files import write_assessments, write_caseload
 
 Report = Callable[..., Result]
 Q1 = ("--period", "2026-Q1")
@@ -405,7 +406,16 @@ def test_assessments_are_evidence_and_never_a_bill(report: Report, tmp_path: Pat
 
 def read(path: Path) -> list[str]:
     """Return a file's lines."""
-    return path.read_text().splitlines()
+    return path.read_text(encoding="utf-8-sig").splitlines()
+
+
+def test_tables_open_in_a_spreadsheet(tmp_path: Path) -> None:
+    """Tables that supervisors open begin with UTF-8's mark."""
+    write_caseload([], date(2026, 3, 31), tmp_path)
+    write_assessments([], 0, tmp_path)
+    tables = sorted(tmp_path.glob("*.csv"))
+    assert [table.name for table in tables] == ["assessments.csv", "caseload.csv"]
+    assert all(table.read_bytes().startswith(b"\xef\xbb\xbf") for table in tables)
 
 
 def tasks(clinic: Path, code: str) -> list[dict[str, Any]]:

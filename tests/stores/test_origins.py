@@ -202,6 +202,31 @@ def test_a_token_address_that_the_site_names(serve: Serve, opened: Callable[...,
     assert home.requests[-1].headers["Authorization"] == "Bearer x"
 
 
+@pytest.mark.parametrize(
+    ("said", "is_taken"),
+    [({"issuer": "https://id.example.org"}, True), ({"issuer": "https://id.example.org/"}, False), ({}, False)],
+    ids=["the site's", "another", "none"],
+)
+def test_only_the_issuer_that_the_site_names(
+    serve: Serve, opened: Callable[..., Http], tmp_path: Path, said: dict[str, str], is_taken: bool
+) -> None:
+    """Row 155: where the site names an issuer, a configuration with another stops the run before any proof is sent."""
+    token = (200, {"access_token": "x", "token_type": "bearer", "expires_in": 60, "scope": "system/Task.rs"}, {})
+    other, file = serve(token), tmp_path / "keys.json"
+    new_keys(Algorithm.ES384).write(file)
+    home = serve(lambda request: (200, said, {}) if "smart" in request.path else EMPTY)
+    http = opened(
+        home.base, kind="smart-backend", client_id="c", key_file=file, token_url=f"{other.base}/token",
+        issuer="https://id.example.org",
+    )  # fmt: skip
+    if is_taken:
+        assert http.get("Task").ok
+        return
+    with pytest.raises(AllianceError, match="FA428"):
+        http.get("Task")
+    assert other.requests == []
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_what_the_machine_says_is_passed_over(
     serve: Serve, opened: Callable[..., Http], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_alliance.views.csv_text import csv_text, safe_cell
+from fhir_alliance.views.csv_text import csv_text, for_people, safe_cell
+from fhir_alliance.views.review_table import review_csv
+from fhir_alliance.views.score_table import score_csv
 
 PACKAGE = Path(__file__).parents[2] / "fhir_alliance"
 FORMULAS = ["=HYPERLINK(1)", "+1", "-2+3", "@SUM(A1)", "\tx", "\rx", "\nx", "\0x", "  =1", "\uff1d1", "\uff0b1"]
@@ -36,6 +38,15 @@ def test_numbers_stay_numbers(number: int | Decimal | None, text: str) -> None:
 def test_quotes_commas_and_lines() -> None:
     """RFC 4180: a cell with a comma, a quote or a line end stands in quotes; lines end with CR LF."""
     assert csv_text(["a", "b"], [['x "y"', "1,2\n3"]]) == 'a,b\r\n"x ""y""","1,2\n3"\r\n'
+
+
+def test_a_spreadsheet_is_told_the_code() -> None:
+    """A table that people open begins with UTF-8's mark, and its letters come back; one for programs has no mark."""
+    table = csv_text(["Gespräch"], [["Müdigkeit, 眠り"]])
+    assert for_people(table)[:3] == b"\xef\xbb\xbf"
+    assert for_people(table).decode("utf-8-sig") == table
+    assert review_csv([]).startswith(b"\xef\xbb\xbfkey,")
+    assert score_csv([]).isascii()
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=2, max_size=4))
