@@ -21,15 +21,25 @@ def read_private(path: Path) -> str:
     """
     try:
         with path.open("rb") as file:  # mode and text of the same file, even if the path is swapped meanwhile
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            found = os.fstat(file.fileno())
             text = file.read(LARGEST).decode("utf-8").strip()
     except OSError as error:
         raise StopRun("FA112", f"the secret file cannot be read ({error.strerror}).", "Check its path.") from None
     except UnicodeDecodeError:
         raise StopRun("FA112", "the secret file holds no secret.", "It takes one line of plain characters.") from None
-    if mode & 0o077:
+    if not is_private(found.st_mode, found.st_uid, os.geteuid()):
         raise StopRun("FA113", "the secret file can be read by others.", "Run: chmod 600 on it.")
     return text
+
+
+def is_private(mode: int, owner: int, reader: int) -> bool:
+    """Return whether a file is a secret between its owner and us. owner, reader: user ids.
+
+    Our own file is nobody else's to read. One of root's may come to us through its group, as Kubernetes (fsGroup makes
+    0400 to 0440) and systemd (an access list shows as the group's bits) give secrets to a process that is not root.
+    """
+    is_handed_over = owner == 0 != reader
+    return not stat.S_IMODE(mode) & (0o037 if is_handed_over else 0o077)
 
 
 def read_secret(path: Path) -> str:
