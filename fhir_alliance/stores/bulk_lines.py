@@ -1,11 +1,12 @@
 """NDJSON as it arrives: every line is looked at before any of its file counts.
 
-A line that is no resource of the announced type is left out and told by its place. Not so in files whose every line can
-forbid something: who lost the one line that says no would share.
+A line that is no resource of the announced type, or too long to be held, is left out and told by its place. Not so in
+files whose every line can forbid something: who lost the one line that says no would share.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
@@ -20,6 +21,8 @@ MOST_BAD: Final = 1000  # of one file; more is no slip
 # Consents, what was deleted ("Bundle"), and what tells of which program a form is (42 CFR Part 2, runs/programs.py).
 WHOLE: Final = frozenset({"Consent", "Bundle", "EpisodeOfCare", "Encounter"})
 _FORBIDS: Final = "Consent"
+_SAYS_SO: Final = re.compile(rb'"resourceType"\s*:\s*"Consent"')
+_OVERLAP: Final = 64  # bytes of the last piece that are looked at again with the next, for what is divided between them
 
 
 class Named(msgspec.Struct, frozen=True, rename="camel"):
@@ -61,29 +64,28 @@ class Lines:
     """Takes bytes, and gives whole lines of one type to a file. Others are left out, and kept in `bad` by their place.
 
     Raises Unreachable FA447 where that cannot be: in a file that has to be whole, where nothing in it is a resource, at
-    a line that is cut off or much too long, and where a Consent stands in another type's file.
+    a line that is cut off, and where a Consent stands in another type's file. No more than MAX_LINE is ever held.
     """
 
     def __init__(self, out: IO[bytes], kind: str, number: int = 0) -> None:
         """number: the file's place in the manifest, from 1."""
         self._out, self._kind, self._number, self._rest = out, kind, number, bytearray()
         self._line = 0
+        self._is_too_long = self._forbids = False  # the line that is being read, of which only the end is held then
         self.count = 0
         self.bad: list[BadLine] = []
 
     def take(self, piece: bytes) -> None:
         """Take the next bytes, wherever they are divided."""
-        self._rest += piece
-        *whole, rest = self._rest.split(b"\n")
-        self._rest = rest
-        for line in whole:
-            self._keep(line)
-        if len(rest) > MAX_LINE:
-            raise self._wrong(f"is longer than {MAX_LINE} bytes")
+        first, *others = piece.split(b"\n")
+        self._add(first)
+        for other in others:
+            self._close()
+            self._add(other)
 
     def end(self, count: int) -> None:
         """Take the last line, and hold the number of lines against what was announced (-1: nothing was)."""
-        self._keep(self._rest, is_cut=True)
+        self._close(is_cut=True)
         if count not in (-1, self.count + len(self.bad)):
             found = self.count + len(self.bad)
             raise Unreachable(
@@ -91,6 +93,24 @@ class Lines:
             )
         if self.bad and not self.count:
             raise self._wrong("is the first of a file without any resource")
+
+    def _add(self, part: bytes) -> None:
+        """Hold a part of a line; of one that is too long only what tells whether it is one that forbids."""
+        self._rest += part
+        if self._is_too_long or len(self._rest) > MAX_LINE:
+            self._is_too_long = True
+            self._forbids = self._forbids or _SAYS_SO.search(self._rest) is not None
+            del self._rest[:-_OVERLAP]
+
+    def _close(self, *, is_cut: bool = False) -> None:
+        """Keep the line that has come to its end, or leave it out. is_cut: no line feed came after it."""
+        line, is_too_long, forbids = self._rest, self._is_too_long, self._forbids
+        self._rest, self._is_too_long, self._forbids = bytearray(), False, False
+        if not is_too_long:
+            self._keep(line, is_cut=is_cut)
+            return
+        self._line += 1
+        self._leave_out(f"is longer than {MAX_LINE} bytes", must_stop=is_cut or forbids)
 
     def _keep(self, line: bytearray, *, is_cut: bool = False) -> None:
         """Give a line to the file. is_cut: no line feed came after it; what is no resource may be half of one."""

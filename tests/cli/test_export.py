@@ -186,15 +186,17 @@ def test_a_file_larger_than_allowed_stops(
     assert landed(here) == []
 
 
-def test_a_line_larger_than_allowed_stops(
+def test_a_line_larger_than_allowed_is_left_out(
     run: Run, here: Path, start_bulk: Start, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A line without an end is not read to its end."""
-    monkeypatch.setattr(bulk_lines, "MAX_LINE", 10)
-    said = ask(run, start_bulk(files={FORMS: ndjson(FORM).strip() + b" " * 1000}))
-    assert said.exit_code == 12
-    assert "FA447" in said.stderr
-    assert landed(here) == []
+    """A form too large to be held is left out and told by its place (20); the others land."""
+    monkeypatch.setattr(bulk_lines, "MAX_LINE", 10_000)
+    large = FORM | {"id": "large", "text": {"status": "additional", "div": "x" * 20_000}}
+    said = ask(run, start_bulk(files={FORMS: ndjson(FORM, large, FORM | {"id": "r2"})}))
+    assert said.exit_code == 20, said.stderr
+    assert lines(here, "QuestionnaireResponse.000.ndjson") == [FORM, FORM | {"id": "r2"}]
+    [bad] = lines(here, ".export/bad-lines.ndjson")
+    assert (bad["line"], bad["reason"]) == (2, "is longer than 10000 bytes")
 
 
 def test_a_file_that_breaks_off_is_fetched_again(run: Run, here: Path, start_bulk: Start, quick: None) -> None:
