@@ -152,7 +152,7 @@ def test_a_run_looks_before_its_first_transaction(
     run("a" * 64, "b" * 64)
     run("c" * 64)
     if pinned is None:
-        assert bundles(server) == [LOOK, BATCH, BATCH, BATCH] if in_part else [LOOK, WHOLE, WHOLE, LOOK, WHOLE]
+        assert bundles(server) == ([LOOK, BATCH, BATCH, BATCH] if in_part else [LOOK, WHOLE, WHOLE, LOOK, WHOLE])
         assert ("transaction" in journal.refusals(datetime.now(UTC))) == in_part
     else:
         assert bundles(server) == [WHOLE if pinned else BATCH] * 3
