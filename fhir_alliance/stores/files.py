@@ -1,22 +1,27 @@
 """The one way in which this program writes files: private, whole or not at all, and never through a link.
 
 What is written may be about patients, so only its owner can read it (0600), whatever the umask says. Readers see the
-old file or the new one; a crash leaves no part of one.
+old file or the new one. Until it is whole a file has no name, and goes with a run that is killed. Where the file system
+has no files without a name (NFS, SMB), half of one stays beside the target, hidden.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
 
 from fhir_alliance.errors import StopRun
 
 BUFFER: Final = 1024 * 1024  # bytes; the usual 8 KiB would be a system call every few forms
+WHOLE: Final = "fhir-alliance-new"  # ends the hidden name that a whole file has between its first name and its last
+_NO_NAMELESS: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)  # as open(2) says of O_TMPFILE
+_TRIES: Final = 100  # at a name that other runs want, too
 
 
 @contextmanager
@@ -31,7 +36,7 @@ def new_file(path: Path, *, is_passing: bool = False) -> Iterator[IO[bytes]]:
         raise StopRun("FA124", f"{path} is a folder.", "Name a file.")
     refuse_link(path)
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, temporary = _begun(path)
     except OSError as error:
         raise StopRun("FA124", f"{path} cannot be written ({error.strerror}).", "Choose another place.") from None
     try:
@@ -40,10 +45,63 @@ def new_file(path: Path, *, is_passing: bool = False) -> Iterator[IO[bytes]]:
             out.flush()
             if not is_passing:
                 os.fsync(out.fileno())
-        os.replace(temporary, path)
+            if not temporary:
+                _name(out.fileno(), path)
+        if temporary:
+            os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        if temporary:
+            os.unlink(temporary)
         raise
+
+
+def _begun(path: Path) -> tuple[int, str]:
+    """Return a new file beside a path and its name, "" where it has none yet; only we can read it."""
+    try:
+        handle = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o600)
+    except AttributeError:  # not Linux
+        return tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        if error.errno not in _NO_NAMELESS:
+            raise
+        return tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    if os.path.exists(_open_file(handle)):
+        return handle, ""
+    os.close(handle)  # without /proc it could never be given a name
+    return tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+
+
+def _name(handle: int, path: Path) -> None:
+    """Give a whole file without a name the name that it is for.
+
+    A name that is taken cannot be given in one step: between the two, the file is there by a hidden name. That is one
+    for each target, and who wants it next takes it away: from a run that was killed right there, or one that is there
+    now, and then gives it again.
+    """
+    folder = os.open(path.parent, os.O_DIRECTORY)
+    hidden = path.with_name(f".{path.name}.{WHOLE}")
+    try:
+        with suppress(FileExistsError):
+            os.link(_open_file(handle), path.name, dst_dir_fd=folder)
+            return
+        for _ in range(_TRIES):
+            with suppress(FileExistsError, FileNotFoundError):
+                os.link(_open_file(handle), hidden.name, dst_dir_fd=folder)
+                os.replace(hidden, path)
+                return
+            with suppress(FileNotFoundError):
+                os.unlink(hidden)
+    except BaseException:
+        hidden.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(folder)
+    raise StopRun("FA124", f"{path} is written by others all the time.", "Let one run write it.")
+
+
+def _open_file(handle: int) -> str:
+    """Return the path at which an open file without a name can be reached, as open(2) shows for O_TMPFILE."""
+    return f"/proc/self/fd/{handle}"
 
 
 def replace_file(path: Path, lines: Iterable[bytes]) -> None:

@@ -58,7 +58,7 @@ class Steps:
 def run(words: list[str], deadly: int, told: int, *, files: bool) -> None:
     """Run the program, and never return."""
     steps = Steps(deadly, told)
-    for name in ("replace", "unlink") if files else ():
+    for name in ("link", "replace", "unlink") if files else ():
         setattr(os, name, steps.before(getattr(os, name)))
     for name in JOURNALLED:
         setattr(Journal, name, steps.before(getattr(Journal, name)))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,3 +135,84 @@ def test_all_files_are_written_in_one_way() -> None:
     assert found <= set(OWN_WAY), "use stores/files.py"
     assert writes_in_its_own_way("open('x', 'w')")
     assert writes_in_its_own_way("p.write_text('x')")
+
+
+KILLED = """
+import errno, json, os, signal, sys
+from pathlib import Path
+from fhir_alliance.stores import files
+
+files.BUFFER = BUFFER = 4096  # so that parts are written before the end
+
+folder, is_there, can = Path(sys.argv[1]), sys.argv[2] == "there", sys.argv[3] == "nameless"
+out, really_open = folder / "out", os.open
+
+def opened(path, flags, *rest, **named):
+    if not can and flags & os.O_TMPFILE == os.O_TMPFILE:
+        raise OSError(errno.EOPNOTSUPP, "as on NFS")
+    return really_open(path, flags, *rest, **named)
+
+def die_before(step):
+    left = [step]
+    def counted(function):
+        def stepped(*arguments, **named):
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*arguments, **named)
+        return stepped
+    for name in ("open", "fsync", "link", "replace", "unlink", "close"):
+        setattr(os, name, counted(getattr(os, name)))
+    return counted(lambda line: line)
+
+def write(step):
+    child = os.fork()
+    if child == 0:
+        os.open = opened
+        line = die_before(step)
+        files.replace_file(out, (line(b"new" * BUFFER) for _ in range(3)))
+        os._exit(0)
+    return os.waitpid(child, 0)[1]
+
+def stands():
+    return "" if not out.exists() else "old" if out.read_bytes() == b"old" else "new" * (out.stat().st_size == whole)
+
+whole, step = 3 * (3 * BUFFER + 1), 0
+while True:
+    step += 1
+    for path in folder.iterdir():
+        path.unlink()
+    if is_there:
+        out.write_bytes(b"old")
+    died = os.WIFSIGNALED(write(step))
+    after, beside = stands(), sorted(path.name for path in folder.iterdir() if path != out)
+    write(0)
+    again = sorted(path.name for path in folder.iterdir())
+    print(json.dumps([died, after, beside, stands(), again]))
+    if not died:
+        break
+"""
+
+
+@pytest.mark.parametrize("there", ["there", "none"])
+@pytest.mark.parametrize("can", ["nameless", "named"])
+def test_a_killed_run_leaves_nothing(tmp_path: Path, there: str, can: str) -> None:
+    """Killed (SIGKILL) at every step, a run leaves the old file or the new one and no part; the next one leaves that.
+
+    Between its two names a whole file may stand by a hidden one, which the next run takes away. Only where the file
+    system has no files without a name, half of one can be left.
+    """
+    words = [sys.executable, "-c", KILLED, str(tmp_path), there, can]
+    told = subprocess.run(words, capture_output=True, text=True, check=True)
+    runs = [json.loads(line) for line in told.stdout.splitlines()]
+    assert [died for died, *_ in runs] == [True] * (len(runs) - 1) + [False]
+    assert len(runs) > 5
+    between = 0
+    for _, after, beside, then, again in runs:
+        assert after in ("old" if there == "there" else "", "new")
+        assert then == "new"
+        if can == "nameless":
+            between += beside != []
+            assert beside in ([], [".out.fhir-alliance-new"])
+            assert again == ["out"]
+    assert between == (1 if (there, can) == ("there", "nameless") else 0)
