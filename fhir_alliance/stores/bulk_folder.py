@@ -18,14 +18,13 @@ import msgspec
 from fhir_alliance.errors import StopRun
 from fhir_alliance.stores.bulk import Manifest, Order
 from fhir_alliance.stores.bulk_lines import BadLine, Named, deleted_in, ids_in
-from fhir_alliance.stores.files import BUFFER, WHOLE, new_file, new_folder
+from fhir_alliance.stores.files import BUFFER, new_file, new_folder
 from fhir_alliance.stores.folder import ASIDE, DERIVED, LANDING
 
 _NUMBERED: Final = re.compile(r"([A-Z][A-Za-z]+)\.(\d{3,})\.ndjson")
-# what `new_file` can leave of one of our names when it is killed; a person's own files have other names
+# what `new_file` leaves of one of our names when it is killed; a person's own files have other names
 _HALF_WRITTEN: Final = re.compile(
-    r"\.(running\.json|manifest\.json|landing|bad-lines\.ndjson|staged-.+|[A-Z][A-Za-z]+\.\d{3,}\.ndjson)"
-    rf"\.([a-z0-9_]{{8}}|{WHOLE})"
+    r"\.(running\.json|manifest\.json|landing|bad-lines\.ndjson|staged-.+|[A-Z][A-Za-z]+\.\d{3,}\.ndjson)\.[a-z0-9_]{8}"
 )
 STAGED: Final = "staged-"  # then a number and a type
 DELETED: Final = "Bundle"  # what the files of the manifest's lists hold

@@ -14,14 +14,13 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, Final
 
 from fhir_alliance.errors import StopRun
 
 BUFFER: Final = 1024 * 1024  # bytes; the usual 8 KiB would be a system call every few forms
-WHOLE: Final = "fhir-alliance-new"  # ends the hidden name that a whole file has between its first name and its last
 _NO_NAMELESS: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)  # as open(2) says of O_TMPFILE
-_TRIES: Final = 100  # at a name that other runs want, too
 
 
 @contextmanager
@@ -74,29 +73,22 @@ def _begun(path: Path) -> tuple[int, str]:
 def _name(handle: int, path: Path) -> None:
     """Give a whole file without a name the name that it is for.
 
-    A name that is taken cannot be given in one step: between the two, the file is there by a hidden name. That is one
-    for each target, and who wants it next takes it away: from a run that was killed right there, or one that is there
-    now, and then gives it again.
+    A name that is taken cannot be given in one step: between the two, the file stands by a hidden name of its own, and
+    whole. Once it has lost a name, a file cannot be given another, so nobody takes the hidden name of somebody else's.
     """
     folder = os.open(path.parent, os.O_DIRECTORY)
-    hidden = path.with_name(f".{path.name}.{WHOLE}")
+    hidden = path.with_name(f".{path.name}.{token_hex(4)}")
     try:
         with suppress(FileExistsError):
             os.link(_open_file(handle), path.name, dst_dir_fd=folder)
             return
-        for _ in range(_TRIES):
-            with suppress(FileExistsError, FileNotFoundError):
-                os.link(_open_file(handle), hidden.name, dst_dir_fd=folder)
-                os.replace(hidden, path)
-                return
-            with suppress(FileNotFoundError):
-                os.unlink(hidden)
+        os.link(_open_file(handle), hidden.name, dst_dir_fd=folder)
+        os.replace(hidden, path)
     except BaseException:
         hidden.unlink(missing_ok=True)
         raise
     finally:
         os.close(folder)
-    raise StopRun("FA124", f"{path} is written by others all the time.", "Let one run write it.")
 
 
 def _open_file(handle: int) -> str:
