@@ -10,12 +10,13 @@ from pathlib import Path
 import msgspec
 
 from fhir_alliance.core.audit import Access
+from fhir_alliance.core.measures.adjoining import Earlier
 from fhir_alliance.core.measures.audience import Audience, Role, audience_of
 from fhir_alliance.core.measures.calendar import Days
 from fhir_alliance.core.measures.definition import Measure
 from fhir_alliance.core.measures.evaluation import Shown
 from fhir_alliance.core.measures.period import period_of
-from fhir_alliance.core.measures.publication import Earlier, protected
+from fhir_alliance.core.measures.publication import protected
 from fhir_alliance.core.measures.tallying import Tallying
 from fhir_alliance.core.model import Family, Tally
 from fhir_alliance.core.rules.chart import Rulebook

@@ -13,9 +13,10 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from fhir_alliance.core.measures.adjoining import Earlier, Key
 from fhir_alliance.core.measures.audience import Role
 from fhir_alliance.core.measures.bad_input import RULES
-from fhir_alliance.core.measures.publication import Earlier, Key
+from fhir_alliance.core.measures.calendar import Days
 from fhir_alliance.core.measures.tallying import rate
 from fhir_alliance.core.model import Count, Missing, Tally
 from fhir_alliance.errors import StopRun
@@ -230,8 +231,14 @@ def with_earlier(order: ReportOrder, folders: Sequence[Path]) -> ReportOrder:
             raise StopRun(
                 "FA717", f"{folder / TALLY} is not what its manifest says.", "Restore it, or name another folder."
             )
-        found.append(Earlier(" to ".join(manifest["period"]), _published(table.decode())))
+        days = Days(*(date.fromisoformat(day) for day in manifest["period"]))
+        found.append(Earlier(" to ".join(manifest["period"]), _published(table.decode()), days))
     return msgspec.structs.replace(order, earlier=tuple(found))
+
+
+def _same(manifest: Mapping[str, Any], order: ReportOrder) -> bool:
+    """Return whether a report is on the same measure: other days can lie within the same year."""
+    return _id(manifest) == order.measure.id and len(manifest.get("period") or ()) == 2
 
 
 def _published(table: str) -> dict[Key, int | None]:
@@ -240,12 +247,6 @@ def _published(table: str) -> dict[Key, int | None]:
         Key(r["group"], r["stratum"], r["population"]): None if r["count"] == "masked" else int(r["count"])
         for r in rows
     }
-
-
-def _same(manifest: Mapping[str, Any], order: ReportOrder) -> bool:
-    """Return whether a report is on the same measure, in days that overlap with the order's."""
-    first, last = (date.fromisoformat(day) for day in manifest.get("period", ["9999-12-31", "0001-01-01"]))
-    return _id(manifest) == order.measure.id and first <= order.period.last and order.period.first <= last
 
 
 def _earlier(path: Path) -> Mapping[str, Any] | None:

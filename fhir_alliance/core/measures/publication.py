@@ -1,40 +1,31 @@
 """A tally as it may leave the clinic: no count of 1 to 10 is shown or follows from what is, here or in earlier reports.
 
 What readers can work out is put to `core.suppression` as a table: who is left between two populations, sums over the
-strata, populations that several rates share, numerators that lie within one another, and the change since an earlier
-report. The whole is settled first. A population that is hidden in the whole is hidden in every stratum; given that,
-strata of different kinds tell nothing of each other and are settled one kind after the other.
+strata, populations that several rates share, numerators that lie within one another, the change since an earlier
+report, and what is left of a report when others on parts of its days are taken away. The whole is settled first. A
+population that is hidden in the whole is hidden in every stratum; given that, strata of different kinds tell nothing of
+each other and are settled one kind after the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
+from fhir_alliance.core.measures.adjoining import Earlier, Key, month_of, months_of, side_by_side
+from fhir_alliance.core.measures.calendar import Days
 from fhir_alliance.core.measures.definition import Clause, Group, Measure, Population
 from fhir_alliance.core.model import Count, Missing, Part, Tally
 from fhir_alliance.core.suppression import SMALL, Cell, Standing, Total, suppressed
 from fhir_alliance.errors import StopRun
 
 _EVERYBODY: Final = "in the initial population"  # as measures word a denominator that adds no condition
+_NOW: Final = "now"
+# who is between two populations, by the population that names the cell: never shown, but reports tell it
+_BETWEEN: Final = {"outside": Population.INITIAL, "not": Population.NUMERATOR}
 _INSIDE: Final = (Population.EXCLUSION, Population.EXCEPTION, Population.NUMERATOR)
-
-
-class Key(NamedTuple):
-    """A published number: a rate's population, for everybody (stratum "") or in one stratum."""
-
-    group: str
-    stratum: str
-    population: str
-
-
-class Earlier(msgspec.Struct, frozen=True):
-    """A report that the same readers have: its numbers, None where one was masked. name: tells it from others."""
-
-    name: str
-    counts: dict[Key, int | None]
 
 
 def protected(measure: Measure, tally: Tally, earlier: Sequence[Earlier] = ()) -> Tally:
@@ -62,7 +53,11 @@ class _Table:
     """The numbers of a tally by key, and which of them are one and the same."""
 
     def __init__(self, measure: Measure, tally: Tally, earlier: Sequence[Earlier]) -> None:
-        self._measure, self._earlier = measure, earlier
+        self._measure, self._days = measure, Days(*tally.period)
+        known = [msgspec.structs.replace(one, counts=one.counts | self._between(one.counts)) for one in earlier]
+        months = {days: counts for one in known for days, counts in months_of(one)}
+        reports = (*known, *months.values())  # the same days may come twice
+        self._earlier = {f"{number} {one.name}": one for number, one in enumerate(reports)}
         self.keys = {
             Key(part.group, part.stratum, code): _known(count)
             for part in tally.parts
@@ -73,6 +68,8 @@ class _Table:
 
     def named(self, key: Key) -> str:
         """Return the name of a cell; populations that rates share, or that are the same by their words, have one."""
+        if key.population in _BETWEEN:
+            return f"{self.named(key._replace(population=_BETWEEN[key.population].value))} {key.population}"
         is_initial = key.group in self._alike and key.population == Population.DENOMINATOR
         population = Population.INITIAL.value if is_initial else key.population
         owner = self._owners.get((key.group, population), key.group)
@@ -120,6 +117,8 @@ class _Table:
         if strata != [""]:
             self._add_sums(strata, before, cells, totals)
         self._add_earlier(strata, cells, totals)
+        self._add_adjoining(strata, cells, totals)
+        self._add_months(strata, cells, totals)
         extra, sums = more
         cells |= {cell.name: cell for cell in extra}
         return suppressed(list(cells.values()), [*totals, *sums])
@@ -193,10 +192,25 @@ class _Table:
                 names = (*names, stray.name)
             totals.append(Total(name[0], names))
 
+    def _between(self, counts: Mapping[Key, int | None]) -> dict[Key, int | None]:
+        """Return who lies between the populations of a report, where its numbers tell."""
+        found: dict[Key, int | None] = {}
+        for group in self._measure.groups:
+            inside = [p for p in _INSIDE if p in group.populations]
+            for stratum in dict.fromkeys(key.stratum for key in counts):
+                for line, whole, parts in (
+                    ("outside", Population.INITIAL, [Population.DENOMINATOR]), ("not", Population.DENOMINATOR, inside)
+                ):  # fmt: skip
+                    told = [counts.get(Key(group.id, stratum, p.value)) for p in (whole, *parts)]
+                    known = [n for n in told if n is not None]
+                    if len(known) == len(told):
+                        found[Key(group.id, stratum, line)] = known[0] - sum(known[1:])
+        return found
+
     def _add_earlier(self, strata: Sequence[str], cells: dict[str, Cell], totals: list[Total]) -> None:
         """Add how many came or went since an earlier report; what was masked there stays masked."""
-        for report in self._earlier:
-            for key, count in report.counts.items():
+        for label, report in self._earlier.items():
+            for key, count in report.counts.items() if self._overlaps(report) else ():
                 name = self.named(key)
                 if key.stratum not in strata or name not in cells:
                     continue
@@ -204,11 +218,64 @@ class _Table:
                     cells[name] = msgspec.structs.replace(cells[name], standing=Standing.HIDDEN_BEFORE)
                     continue
                 now = cells[name].count
-                then = Cell(f"{report.name} {name}", count, Standing.SHOWN_BEFORE)
+                then = Cell(f"{label} {name}", count, Standing.SHOWN_BEFORE)
                 moved = Cell(f"{then.name} moved", abs(now - count), Standing.NEVER_SHOWN)
                 cells |= {then.name: then, moved.name: moved}
                 larger, smaller = (name, then.name) if now >= count else (then.name, name)
                 totals.append(Total(larger, (smaller, moved.name)))
+
+    def _overlaps(self, report: Earlier) -> bool:
+        days = report.days or self._days
+        return days.first <= self._days.last and self._days.first <= days.last
+
+    def _add_adjoining(self, strata: Sequence[str], cells: dict[str, Cell], totals: list[Total]) -> None:
+        """Add what is left of one report when others, on parts of its days, are taken away from it.
+
+        Of people it is a bound, since somebody can be in several; it is protected as if it were exact.
+        """
+        between = self._between(dict(self.keys))
+        for key in (*self.keys, *between) if self._earlier else ():
+            name = self.named(key)
+            if key.stratum not in strata or name not in cells:
+                continue
+            counts = {_NOW: cells[name].count}
+            counts |= {label: n for label, e in self._earlier.items() if (n := e.counts.get(key)) is not None}
+            days = {label: self._days_of(label) for label in counts}
+            for whole, parts, covers in side_by_side(days, _NOW):
+                rest = counts[whole] - sum(counts[part] for part in parts)
+                if rest < 0:
+                    continue
+                for label in {whole, *parts} - {_NOW}:
+                    cells[f"{label} {name}"] = Cell(f"{label} {name}", counts[label], Standing.SHOWN_BEFORE)
+                names = [name if label == _NOW else f"{label} {name}" for label in (whole, *parts)]
+                if rest or not covers or self._measure.basis == "person":
+                    left = Cell(f"{' and '.join(parts)} {name} left of {whole}", rest, Standing.NEVER_SHOWN)
+                    cells[left.name] = left
+                    names.append(left.name)
+                totals.append(Total(names[0], tuple(names[1:])))
+
+    def _add_months(self, strata: Sequence[str], cells: dict[str, Cell], totals: list[Total]) -> None:
+        """Add that an earlier report on other days is the months within it that this one shows, and what is left."""
+        months = {stratum: days for stratum in strata if (days := month_of(stratum, self._days)) is not None}
+        for label, report in self._earlier.items() if months else ():
+            days = self._days_of(label)
+            inside = [s for s, m in months.items() if days.first <= m.first and m.last <= days.last]
+            covered = sum((months[s].last - months[s].first).days + 1 for s in inside)
+            for key, count in report.counts.items():
+                names = tuple(self.named(key._replace(stratum=stratum)) for stratum in inside)
+                if key.stratum or count is None or not names or days == self._days or not cells.keys() >= {*names}:
+                    continue
+                rest = count - sum(cells[name].count for name in names)
+                if rest < 0:
+                    continue
+                whole = Cell(f"{label} {self.named(key)}", count, Standing.SHOWN_BEFORE)
+                left = Cell(f"{whole.name} left of months", rest, Standing.NEVER_SHOWN)
+                known = not rest and covered == (days.last - days.first).days + 1
+                cells |= {whole.name: whole} | ({} if known else {left.name: left})
+                totals.append(Total(whole.name, names if known else (*names, left.name)))
+
+    def _days_of(self, label: str) -> Days:
+        return self._days if label == _NOW else self._earlier[label].days or self._days
 
 
 def _owners(groups: Sequence[Group]) -> dict[tuple[str, str], str]:

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_alliance.core.consent_request import Action, DataLevel, Datum, Recipient, Request, Role
+from fhir_alliance.core.measures.adjoining import Earlier, Key
 from fhir_alliance.core.measures.calendar import Days
 from fhir_alliance.core.measures.definition import Measure, Population
 from fhir_alliance.core.measures.evaluation import Member
-from fhir_alliance.core.measures.publication import Earlier, Key, protected
+from fhir_alliance.core.measures.publication import protected
 from fhir_alliance.core.measures.tallying import Tallying
 from fhir_alliance.core.model import Missing, Tally
 from fhir_alliance.core.ways_out import Grounds, QualityPass, to_quality
