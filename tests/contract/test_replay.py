@@ -348,7 +348,6 @@ TestPractice = Practice.TestCase
 TestPractice.settings = settings(
     max_examples=20,
     stateful_step_count=12,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate),
 )

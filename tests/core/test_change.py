@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_alliance.core.change import Change, ChangeClass, How, Pair, change, comparable
@@ -17,7 +17,6 @@ from fhir_alliance.core.cutoffs import Cutoff, CutoffKind, cutoff_between, plain
 from fhir_alliance.core.model import Direction, Norm, NoValue, Rater, Sourced
 from fhir_alliance.testing import make_score
 
-PROPERTY = settings(deadline=None)
 WORSE, BETTER = Direction.WORSE, Direction.BETTER
 D = Decimal
 
@@ -169,7 +168,6 @@ def outcome(pair: Pair, how: How) -> Any:
     return result.kind if isinstance(result, Change) else None
 
 
-@PROPERTY
 @given(questions())
 def test_turning_the_scale_round_changes_no_class(question: tuple[Pair, How]) -> None:
     """Counting down from 60 with the direction turned round gives everybody the same class."""
@@ -178,7 +176,6 @@ def test_turning_the_scale_round_changes_no_class(question: tuple[Pair, How]) ->
         assert outcome(*moved(pair, how, -1, 60, BETTER)) == outcome(pair, how)
 
 
-@PROPERTY
 @given(questions(), st.sampled_from([2, 5, 10]))
 def test_another_unit_changes_no_class(question: tuple[Pair, How], factor: int) -> None:
     """Scores, spreads and cut-offs in another unit give everybody the same class, by every method."""
@@ -186,7 +183,6 @@ def test_another_unit_changes_no_class(question: tuple[Pair, How], factor: int) 
     assert outcome(*moved(pair, how, factor, 0, WORSE)) == outcome(pair, how)
 
 
-@PROPERTY
 @given(POINTS, POINTS, SPREADS, st.decimals("0", "0.99", places=2))
 def test_going_back_is_the_same_change_the_other_way(
     before: int, after: int, sd: Decimal, reliability: Decimal
@@ -198,7 +194,6 @@ def test_going_back_is_the_same_change_the_other_way(
     assert index(Method.JACOBSON_TRUAX, after, before, group) == -there
 
 
-@PROPERTY
 @given(questions())
 def test_a_class_agrees_with_its_change(question: tuple[Pair, How]) -> None:
     """No recovery without a cut-off, and no reliable change without 1.96 (or 1.65) standard errors toward its side."""

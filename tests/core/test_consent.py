@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import settings
 
 from fhir_alliance.core.consent import (
     CUSTODIAN,
@@ -24,7 +23,6 @@ from fhir_alliance.core.consent import (
 from fhir_alliance.core.model import Cleared, Code, Withheld
 from fhir_alliance.testing import make_form
 
-PROPERTY = settings(deadline=None)
 NOW = datetime(2026, 3, 2, 22, 30, tzinfo=timezone(timedelta(hours=-5)))  # the next day in UTC
 TICK = timedelta(microseconds=1)
 OURS, OTHER = ("http://loinc.org", "44249-1"), ("http://loinc.org", "85354-9")

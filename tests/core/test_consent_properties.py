@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 import msgspec
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fhir_alliance.core import consent_rules
@@ -20,7 +20,6 @@ from fhir_alliance.core.model import Code, Family
 from fhir_alliance.runs.consent_files import load_table
 from fhir_alliance.testing import make_form
 
-PROPERTY = settings(deadline=None)
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
 OURS, OTHER = ("http://loinc.org", "44249-1"), ("http://loinc.org", "85354-9")
@@ -142,7 +141,6 @@ def reordered(root: Provision) -> Provision:
     return msgspec.structs.replace(root, provisions=tuple(reordered(child) for child in reversed(root.provisions)))
 
 
-@PROPERTY
 @given(SITUATIONS, rule(["deny"]))
 def test_a_further_deny_never_opens(situation: Any, more: Provision) -> None:
     """A deny added to any Consent, at any place in it, or as a Consent of its own, never permits what was denied."""
@@ -157,7 +155,6 @@ def test_a_further_deny_never_opens(situation: Any, more: Provision) -> None:
     assert not any(opens(request, changed, table) for changed in everywhere(records, grown))
 
 
-@PROPERTY
 @given(SITUATIONS)
 def test_a_permit_taken_away_never_opens(situation: Any) -> None:
     """A permit removed from any place in a Consent, or with the Consent, never permits what was denied."""
@@ -169,7 +166,6 @@ def test_a_permit_taken_away_never_opens(situation: Any) -> None:
             assert not opens(request, [*records[:place], *records[place + 1 :]], table)
 
 
-@PROPERTY
 @given(SITUATIONS)
 def test_what_is_unknown_never_opens(situation: Any) -> None:
     """An element that nobody knows, or a code in words only, added to any rule, never permits what was denied."""
@@ -184,7 +180,6 @@ def test_what_is_unknown_never_opens(situation: Any) -> None:
     assert not any(opens(request, changed, table) for changed in everywhere(records, clouded))
 
 
-@PROPERTY
 @given(SITUATIONS)
 def test_a_recipient_less_known_never_gets_more(situation: Any) -> None:
     """Whoever is denied by all that is known of them is denied when less is known."""
@@ -194,7 +189,6 @@ def test_a_recipient_less_known_never_gets_more(situation: Any) -> None:
     assert not opens(msgspec.structs.replace(request, recipient=unknown), records, table)
 
 
-@PROPERTY
 @given(SITUATIONS)
 def test_order_is_irrelevant(situation: Any) -> None:
     """The same Consents, and the same rules in them, decide alike in every order, and on the same ground."""
@@ -213,7 +207,6 @@ def _grounds(decision: Decision) -> list[str]:
     return sorted(re.sub(r" \(exception [0-9.]+\)|does not name .*", "", reason) for reason in decision.reasons)
 
 
-@PROPERTY
 @given(SITUATIONS)
 def test_asking_first_opens_nothing_more(situation: Any) -> None:
     """A site that asks for consent permits nothing that an open site would not, and its own record only by a permit."""
@@ -224,7 +217,6 @@ def test_asking_first_opens_nothing_more(situation: Any) -> None:
         assert found.consents or Role.CUSTODIAN not in request.recipient.roles
 
 
-@PROPERTY
 @given(SITUATIONS)
 def test_what_cannot_be_relied_on_closes(situation: Any) -> None:
     """A Consent that cannot be read, or is of somebody else, denies the request whatever else there is."""
@@ -234,7 +226,6 @@ def test_what_cannot_be_relied_on_closes(situation: Any) -> None:
         assert not opens(request, [msgspec.structs.replace(records[0], **bad), *records[1:]], table)
 
 
-@PROPERTY
 @given(SITUATIONS)
 def test_an_insurer_learns_nothing_of_the_alliance(situation: Any) -> None:
     """Whatever is on record, at every level, alliance data reach no insurer."""
@@ -245,7 +236,6 @@ def test_an_insurer_learns_nothing_of_the_alliance(situation: Any) -> None:
         assert not opens(asks("Practitioner/tom", Role.TREATING, "COVAUTH", datum), records, table)
 
 
-@PROPERTY
 @given(SITUATIONS)
 def test_what_is_passed_over_would_have_said_nothing(situation: tuple[Request, list[ConsentRecord], Any]) -> None:
     """Exceptions that are passed over quickly change no decision: looked at in full, each of them says nothing."""

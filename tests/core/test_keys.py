@@ -5,13 +5,12 @@ from __future__ import annotations
 from hashlib import sha256
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_alliance.core.keys import PANEL, derived, finding_key, review_key, score_key
 from fhir_alliance.fhir.identifiers import FHIR_ID
 
-PROPERTY = settings(deadline=None)
 PARTS = st.lists(st.text(st.characters(exclude_characters="|", exclude_categories=["Cs"]), max_size=8), max_size=5)
 
 FIXED = {
@@ -36,7 +35,6 @@ def test_keys_of_one_record_never_changed() -> None:
     )
 
 
-@PROPERTY
 @given(PARTS)
 def test_a_key_is_a_fhir_id(parts: list[str]) -> None:
     """Whatever it is derived from, a key can be used as a resource id."""
@@ -44,7 +42,6 @@ def test_a_key_is_a_fhir_id(parts: list[str]) -> None:
     assert len(derived(*parts)) == 64
 
 
-@PROPERTY
 @given(PARTS, PARTS)
 def test_other_parts_give_another_key(left: list[str], right: list[str]) -> None:
     """Two keys are equal only where all parts are, in their order; an empty part counts."""

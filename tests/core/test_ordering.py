@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_alliance.core.ordering import Answered, Cadence, Client, Request, RequestStatus, plan_requests
@@ -106,7 +106,6 @@ def test_what_a_person_closed_stays_closed() -> None:
     assert following.key != request.key
 
 
-@settings(deadline=None)
 @given(days=st.lists(st.integers(0, 60), min_size=1, max_size=12), answers=st.sets(st.integers(0, 60), max_size=6))
 def test_there_is_never_more_than_one_open_request(days: list[int], answers: set[int]) -> None:
     """Whatever the days of runs and answers, at most one request for a form stands open, and none doubles."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_alliance.core.model import Ending, Evidence, Finding, Level, Review, ReviewKind, ReviewStatus, TaskStatus
@@ -21,7 +21,6 @@ from fhir_alliance.core.reviews import (
 )
 from fhir_alliance.core.stages import WAITING, status_of
 
-PROPERTY = settings(deadline=None)
 ZONE = timezone(timedelta(hours=-5))
 NOW = datetime(2026, 3, 2, 22, 30, tzinfo=ZONE)  # the next day in UTC
 CLIENT = "Patient/p1"
@@ -313,7 +312,6 @@ STEPS = st.lists(
 )
 
 
-@PROPERTY
 @given(STEPS)
 def test_whatever_happens_the_invariants_hold(steps: list[tuple[Any, ...]]) -> None:
     """Never two open reviews for one client and episode, never a key or a score's finding twice, never less urgent.

@@ -7,14 +7,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_alliance.core.model import Critical, Item, Missing
 from fhir_alliance.core.safety import Concern, ConcernKind, concern_kind
 from fhir_alliance.testing import make_instrument
 
-PROPERTY = settings(deadline=None)
 ANSWERED, UNANSWERED, UNREADABLE = ConcernKind
 ITEM = next(item for item in make_instrument(critical="q4").items if item.critical)
 STRICT = msgspec.structs.replace(ITEM, link_id="q5", critical=Critical(2, "test"))
@@ -103,7 +102,6 @@ def test_of_several_items_the_gravest_reason_is_told(
     assert concern_kind([ITEM, STRICT][::order], answers, unreadable) is kind
 
 
-@PROPERTY
 @given(FORMS, UNREADABLES, st.booleans(), st.permutations(THREE))
 def test_the_order_of_items_is_irrelevant(
     answers: dict[str, Any], unreadable: set[str], finished: bool, items: list[Item]
@@ -113,7 +111,6 @@ def test_the_order_of_items_is_irrelevant(
     assert told is concern_kind(THREE, answers, unreadable, finished=finished)
 
 
-@PROPERTY
 @given(FORMS, UNREADABLES, st.booleans(), st.sampled_from(THREE))
 def test_a_higher_answer_never_calms(answers: dict[str, Any], unreadable: set[str], finished: bool, item: Item) -> None:
     """A form that asks for a look still does when an answer on it is higher, and the highest answer always does."""
@@ -123,7 +120,6 @@ def test_a_higher_answer_never_calms(answers: dict[str, Any], unreadable: set[st
         assert concern_kind(THREE, higher, unreadable, finished=finished) is not None
 
 
-@PROPERTY
 @given(FORMS, UNREADABLES)
 def test_a_finished_form_is_at_rest_only_where_all_was_said(answers: dict[str, Any], unreadable: set[str]) -> None:
     """No concern means that every safety item has a readable answer below its threshold."""
@@ -137,7 +133,6 @@ def test_a_finished_form_is_at_rest_only_where_all_was_said(answers: dict[str, A
     assert silent == (all(calm) and not unreadable)
 
 
-@PROPERTY
 @given(FORMS, UNREADABLES)
 def test_a_form_that_is_finished_asks_no_less(answers: dict[str, Any], unreadable: set[str]) -> None:
     """What was a concern while the form was being filled in is one when it is finished."""

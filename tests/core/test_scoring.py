@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fhir_alliance.core.consent import ConsentPolicy, Datum, gate
@@ -30,7 +30,6 @@ from fhir_alliance.core.model import (
 from fhir_alliance.core.scoring import Scorer
 from fhir_alliance.testing import START, make_form, make_instrument
 
-PROPERTY = settings(deadline=None)
 LOW, HIGH = 1, 5
 BANDS = (Band("low", "low", 4, 9, "test"), Band("middle", "middle", 10, 14, "test"), Band("top", "top", 15, 20, "test"))
 
@@ -75,7 +74,6 @@ def mirrored(points: list[Any], places: frozenset[int]) -> list[Any]:
     return [LOW + HIGH - point if n in places else point for n, point in enumerate(points, start=1)]
 
 
-@PROPERTY
 @given(FORMS, FORMULAS)
 def test_a_full_form_has_the_exact_sum_or_mean(points: list[int], formula: Formula) -> None:
     """A complete form scores the sum of its points, or their mean rounded half up, and is not called prorated."""
@@ -85,7 +83,6 @@ def test_a_full_form_has_the_exact_sum_or_mean(points: list[int], formula: Formu
     assert (score.answered, score.needed, score.asked, score.prorated) == (len(points),) * 3 + (False,)
 
 
-@PROPERTY
 @given(GAPPED, FORMULAS, st.integers(0, 8), st.sets(st.integers(1, 9)), st.randoms(use_true_random=False))
 def test_the_order_of_answers_and_items_is_irrelevant(
     points: list[Any], formula: Formula, spare: int, backwards: set[int], shuffle: Any
@@ -104,7 +101,6 @@ def test_the_order_of_answers_and_items_is_irrelevant(
     )
 
 
-@PROPERTY
 @given(GAPPED, FORMULAS, st.frozensets(st.integers(1, 9)))
 def test_reversal_is_an_involution(points: list[Any], formula: Formula, backwards: frozenset[int]) -> None:
     """A reversed item whose answer is counted from the other end scores like one that is not reversed."""
@@ -117,7 +113,6 @@ def test_reversal_is_an_involution(points: list[Any], formula: Formula, backward
     assert scored(turned, answers_of(points)) == scored(plain, answers_of(mirrored(points, backwards)))
 
 
-@PROPERTY
 @given(GAPPED, FORMULAS)
 def test_a_prorated_score_is_the_mean_of_the_others(points: list[Any], formula: Formula) -> None:
     """A filled gap counts as the mean of what was answered: the result lies between lowest and highest."""
@@ -133,7 +128,6 @@ def test_a_prorated_score_is_the_mean_of_the_others(points: list[Any], formula: 
     assert score.prorated == (len(given_points) < len(points))
 
 
-@PROPERTY
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=9), st.sampled_from([*Missing, None]), st.data())
 def test_a_gap_is_never_a_zero(points: list[int], gap: Missing | None, data: st.DataObject) -> None:
     """A form with a gap never gives the same score as the form with a zero in that place, whatever the rule."""
@@ -150,7 +144,6 @@ def test_a_gap_is_never_a_zero(points: list[int], gap: Missing | None, data: st.
         assert with_gap.value > with_zero.value
 
 
-@PROPERTY
 @given(GAPPED, FORMULAS, st.integers(0, 9))
 def test_the_missing_rule_holds_on_both_sides(points: list[Any], formula: Formula, spare: int) -> None:
     """There is a score exactly where no more answers are missing than the rule allows, and at least one is there."""
@@ -162,7 +155,6 @@ def test_the_missing_rule_holds_on_both_sides(points: list[Any], formula: Formul
     assert (score.answered, score.needed, score.asked) == (answered, len(points) - spare, len(points))
 
 
-@PROPERTY
 @given(st.lists(st.decimals(0, 10, places=1), min_size=2, max_size=9), FORMULAS)
 def test_results_are_exact(points: list[Decimal], formula: Formula) -> None:
     """Points with decimals add up as on paper; a result is int or Decimal, never a binary fraction."""
@@ -194,7 +186,6 @@ def test_rounding(points: list[Any], formula: Formula, expected: str) -> None:
     assert str(value) == expected
 
 
-@PROPERTY
 @given(GAPPED, FORMULAS, st.booleans(), st.data())
 def test_more_points_never_lower_the_score(
     points: list[Any], formula: Formula, is_reversed: bool, data: st.DataObject

@@ -105,7 +105,7 @@ COUNTS = st.sampled_from([0, 0, 1, 2, 5, 10, 11, 12])
 
 
 @given(st.lists(COUNTS, min_size=2, max_size=3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_no_small_count_of_a_row_follows(counts: list[int]) -> None:
     """Trying every value for the hidden cells of a row leaves several for each small count; and fewer do not."""
     cells, totals = row(**dict(zip("abcd", counts, strict=False)))
@@ -119,7 +119,7 @@ def test_no_small_count_of_a_row_follows(counts: list[int]) -> None:
 
 
 @given(st.lists(COUNTS, min_size=4, max_size=4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_small_count_of_a_table_follows(counts: list[int]) -> None:
     """The same in two directions: rows and columns with their totals, as strata of two kinds."""
     square: Mapping[str, int] = dict(zip(("aa", "ab", "ba", "bb"), counts, strict=True))
@@ -145,7 +145,7 @@ def test_no_small_count_of_a_table_follows(counts: list[int]) -> None:
 
 
 @given(st.lists(COUNTS, min_size=4, max_size=4), st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_no_fewer_cells_would_do(counts: list[int], crossed: bool) -> None:
     """Also where a sum runs across rows and columns, no smaller set of cells protects what this one does."""
     names = ("aa", "ab", "ba", "bb")

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_alliance.core.model import Missing, Response
@@ -154,7 +154,6 @@ ITEM = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(items=st.lists(ITEM, max_size=12), extra=st.sampled_from([{"linkId": "intro"}, {"linkId": "g", "item": []}]))
 def test_the_fast_way_and_the_careful_way_agree(items: list[dict[str, Any]], extra: dict[str, Any]) -> None:
     """A plain form, good or bad, and the same form with an item that only the careful way takes, are read alike."""

@@ -391,14 +391,14 @@ def check_reading(line: bytes) -> None:
         assert 0 <= observation.get("valueQuantity", {}).get("value", 0) <= 27
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(line=st.binary() | st.binary().map(lambda tail: json.dumps(GOOD).encode()[:-1] + tail))
 def test_any_bytes_are_parked_or_read(line: bytes) -> None:
     """Whatever bytes come, the record is parked or read, and nothing is raised."""
     check_reading(line)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(line=damaged())
 def test_any_damage_is_parked_or_read(line: bytes) -> None:
     """However a good form is damaged, it is parked or makes a score within the scale, and nothing is raised."""

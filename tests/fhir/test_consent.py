@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_alliance.core.consent import (
@@ -27,7 +27,6 @@ from fhir_alliance.fhir.consent import read_consent
 from fhir_alliance.fhir.identifiers import SCORE_PROFILE
 from fhir_alliance.testing import make_form
 
-PROPERTY = settings(deadline=None)
 NOW = datetime(2026, 3, 3, 3, 30, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
 CLIENT = "Patient/p1"
@@ -419,7 +418,6 @@ JSON = st.recursive(
 )
 
 
-@PROPERTY
 @given(JSON, st.sampled_from(["active", "inactive"]))
 def test_no_provision_stops_a_run(provision: Any, status: str) -> None:
     """Whatever stands in a provision, it is read or called unreadable, and then decided; nothing is raised."""

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_alliance.core.model import Code, Family
@@ -19,7 +19,6 @@ from fhir_alliance.errors import StopRun
 from fhir_alliance.fhir.leak_scan import LeakScan
 from fhir_alliance.runs.catalog import load_catalog
 
-PROPERTY = settings(deadline=None)
 CATALOG = load_catalog()
 SCAN = LeakScan(CATALOG.instruments.values(), CATALOG.questionnaires)
 ALLIANCE = sorted(name for name, i in CATALOG.instruments.items() if i.family is Family.ALLIANCE)
@@ -152,7 +151,6 @@ def test_an_export_with_alliance_data_fails() -> None:
     assert "4.2" not in str(told.value)
 
 
-@PROPERTY
 @given(st.text(max_size=40), st.sampled_from(ALLIANCE), st.text(max_size=40))
 def test_no_text_around_it_hides_it(before: str, name: str, after: str) -> None:
     """Whatever stands before and after it in a field of its own, the id of an alliance form is found."""

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from fhir.resources.R4B.observation import Observation
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_alliance.core.consent import CUSTODIAN, ConsentPolicy, ConsentRecord, Datum, Provision, gate
@@ -143,7 +143,6 @@ def test_the_reason_for_no_score_reads_back() -> None:
     assert read_score(written[1], KNOWN) == scores[0]
 
 
-@settings(deadline=None)
 @given(
     answers=st.dictionaries(
         st.sampled_from(["q1", "q2", "q3", "q4"]), st.integers(0, 3) | st.sampled_from(list(Missing))

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from fhir.resources.R4B.task import Task
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_alliance.core.model import (
@@ -113,7 +113,6 @@ def test_a_safety_review_reads_back_without_its_rule() -> None:
     assert known(task(SAFETY)) == again
 
 
-@settings(deadline=None)
 @given(
     sentence=st.text(st.characters(codec="utf-8", exclude_characters="[]", min_codepoint=32), min_size=1, max_size=20),
     citation=st.text(st.characters(codec="utf-8", exclude_characters="[]", min_codepoint=32), min_size=1, max_size=20),

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_alliance.errors import ParkItem
@@ -155,7 +155,6 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(value=JSON, write=st.sampled_from(sorted(WRITINGS)))
 def test_sound_json_is_read_as_it_stands(value: Any, write: str) -> None:
     """What another JSON library wrote, the strict reader gives back, in every layout."""
@@ -180,7 +179,6 @@ def test_the_strict_reader_is_strict_by_itself(text: bytes, code: str) -> None:
     assert caught.value.code == code
 
 
-@settings(deadline=None)
 @given(line=st.binary(max_size=64))
 def test_any_bytes_are_read_or_refused(line: bytes) -> None:
     """No bytes whatever raise anything but a reason to park them."""

@@ -25,7 +25,7 @@ def in_slices(folder: Path, size: int) -> list[Record]:
 
 
 @given(st.lists(st.lists(LINES, max_size=8), max_size=3), st.integers(1, 300), st.booleans())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_slices_hold_what_the_files_hold(tmp_path: Path, files: list[list[bytes]], size: int, ends: bool) -> None:
     """However large a slice is, all records come once, in the same order, with the same file and line."""
     for path in tmp_path.iterdir():

@@ -139,7 +139,7 @@ def test_sets_are_as_large_as_they_can_be() -> None:
 people = st.integers(0, 25).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n)))
 
 
-@settings(max_examples=20, deadline=None, phases=[Phase.generate], derandomize=True)
+@settings(max_examples=20, phases=[Phase.generate], derandomize=True)
 @given(st.tuples(people, people, people, people), st.permutations(sorted(PARTS)))
 def test_no_small_count_follows_from_a_year_of_reports(quarters: tuple[tuple[int, int], ...], order: list[str]) -> None:
     """Reports on quarters, halves and the year, in any order: each count of 1 to 10 keeps a span of three."""

@@ -87,7 +87,7 @@ def spans(true: Tally, shown: Tally) -> dict[Key, int]:
 people = st.integers(0, 25).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.fixed_dictionaries({(a, b): people for a in ("de", "en", "fr") for b in ("female", "male")}), st.integers(0, 15)
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_alliance.core.keys import finding_key
@@ -34,7 +34,6 @@ from fhir_alliance.core.rules.settings import RuleSettings
 from fhir_alliance.core.scoring import Plan
 from fhir_alliance.testing import START, make_book, make_charts, make_instrument, make_score
 
-PROPERTY = settings(deadline=None)
 CLIENT = "Patient/p1"
 NOW = datetime(2026, 12, 1, 23, 30, tzinfo=timezone(timedelta(hours=13)))  # half past ten that day in UTC
 # One rule at a time: no least step, and no control chart, which would take over from the criterion.
@@ -267,7 +266,6 @@ def test_a_drop_is_talked_about_by_its_part(scale: str, agenda: str) -> None:
     assert finding.agenda == AGENDA[agenda]
 
 
-@PROPERTY
 @given(st.lists(st.integers(0, 12), min_size=4, max_size=8), st.integers(1, 12))
 def test_a_rating_at_or_above_the_own_mean_is_never_a_drop(values: list[int], rise: int) -> None:
     """Whatever came before, a last rating that is not below the mean of the earlier ones is no drop."""

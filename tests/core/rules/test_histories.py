@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_alliance.core.model import Band, Mode, Rater, Score
@@ -15,7 +15,6 @@ from fhir_alliance.core.rules.settings import RuleSettings
 from fhir_alliance.runs.catalog import load_catalog
 from fhir_alliance.runs.rule_cards import shipped_cards
 
-PROPERTY = settings(deadline=None)
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 CATALOG = load_catalog()
@@ -90,7 +89,6 @@ def book(look_back: int = 0, **chosen: int) -> Rulebook:
     return Rulebook(CATALOG.instruments, shipped_cards(), rules)
 
 
-@PROPERTY
 @given(arrivals(), st.sampled_from([0, 260, 300]))
 def test_batches_of_any_size_and_order_end_in_the_same_findings(
     arrived: tuple[list[Score], list[list[Score]]], look_back: int
@@ -110,7 +108,6 @@ def test_batches_of_any_size_and_order_end_in_the_same_findings(
     assert standing == {finding.key: finding.sentence for finding in at_once}
 
 
-@PROPERTY
 @given(scores(), st.randoms(use_true_random=False))
 def test_the_order_of_a_history_changes_nothing(history: list[Score], chance: object) -> None:
     """Scores in any order, and any of them twice, give the same findings."""
@@ -120,7 +117,6 @@ def test_the_order_of_a_history_changes_nothing(history: list[Score], chance: ob
     assert evaluate(charts(shuffled), book(), NOW, since) == evaluate(charts(history), book(), NOW, since)
 
 
-@PROPERTY
 @given(scores(), st.integers(0, 13))
 def test_a_verdict_never_looks_ahead(history: list[Score], weeks: int) -> None:
     """What was found on a score is found as well when nothing later is known."""
@@ -130,7 +126,6 @@ def test_a_verdict_never_looks_ahead(history: list[Score], weeks: int) -> None:
     assert set(evaluate(charts(earlier), book(), NOW, changed_since(earlier))) == {f for f in whole if f.when <= until}
 
 
-@PROPERTY
 @given(arrivals())
 def test_everything_found_was_looked_for(arrived: tuple[list[Score], list[list[Score]]]) -> None:
     """No finding is made that a later run could not know to be gone, and none twice."""
@@ -141,7 +136,6 @@ def test_everything_found_was_looked_for(arrived: tuple[list[Score], list[list[S
     assert set(keys) <= judged(charts(history), book(), NOW, since)
 
 
-@PROPERTY
 @given(scores())
 def test_a_repair_says_which_rupture_is_over(history: list[Score]) -> None:
     """Every repair names one earlier rupture of the same history, and no rupture is repaired twice."""
