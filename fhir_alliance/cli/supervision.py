@@ -71,7 +71,9 @@ Example:
 )
 @store_option
 @click.option("--on", "day", metavar="DATE", required=True, help="As of which day.")
-@click.option("--missing-days", default=30, show_default=True, type=click.IntRange(1), help="In care without a form.")
+@click.option(
+    "--missing-days", default=30, show_default=True, type=click.IntRange(1), help="Days with a session, no form."
+)
 @reader_option
 @out_option
 @json_option

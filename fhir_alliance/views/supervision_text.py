@@ -15,7 +15,7 @@ _COUNTS: Final = {
     "unreviewed_safety": "safety answers that nobody has reviewed",
     "not_on_track": "clients not on track",
     "overdue_reviews": "goal reviews past their due day",
-    "missing_measures": "clients in care without a form",
+    "missing_measures": "clients who came to a session of late, and gave no form",
     "assessments": "assessments done",
     "without_interpretation_or_review": "of them without an interpretation, or without a review that rests on them",
     "refused": f"therapists not told of: fewer than {FEWEST_CLIENTS} clients",

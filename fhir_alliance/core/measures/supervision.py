@@ -29,7 +29,7 @@ class CaseRow(msgspec.Struct, frozen=True):
     """One client as the supervisor sees them.
 
     off_track: what the rules say of the last scores, in sentences.  overdue: open goal reviews past their due day.
-    unreviewed_safety: safety reviews that nobody has completed.  is_missing: in care, and no form for so many days.
+    unreviewed_safety: safety reviews that nobody has completed.  is_missing: a session of late, and no form.
     is_withheld: consent keeps scores from the supervisor; only what stands for safety is told.
     """
 
@@ -79,7 +79,7 @@ class Assessment(msgspec.Struct, frozen=True):
 
 
 def case_row(passed: ViewPass, person: Person, book: Rulebook, day: date, missing_days: int) -> CaseRow:
-    """Return the client's row as of a day. missing_days: in care, and no form for so many, counts as missing.
+    """Return the client's row as of a day. missing_days: a session and no form in so many counts as missing.
 
     passed: what lets a supervisor see it, here and below; raises ValueError where it is another client's.
     """
