@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Collection, Mapping
-from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeAlias
 
 import pytest
@@ -20,18 +17,8 @@ from fhir_alliance.runs.policy import Policy
 from fhir_alliance.runs.rescore import rescore
 from fhir_alliance.runs.sync import sync
 from fhir_alliance.stores.store import Store
+from tests.contract import test_sync as clinic
 
-
-def _beside(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-clinic = _beside("test_sync")
 ANNA, BEN, MILD, SEVERE = clinic.ANNA, clinic.BEN, clinic.MILD, clinic.SEVERE
 Site: TypeAlias = Any  # folder or server: see conftest.py
 TERMS = "https://fhir-alliance.org/fhir/CodeSystem/terms"

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from datetime import timedelta
-from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeAlias
 
 from fhir_alliance.core.ordering import Cadence
 from fhir_alliance.errors import Exit
 from fhir_alliance.runs.catalog import load_catalog
 from fhir_alliance.runs.order import order
+from tests.contract import test_sync as clinic
 
-
-def _beside(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-clinic = _beside("test_sync")
 Site: TypeAlias = Any  # folder or server: see conftest.py
 ANNA = {"resourceType": "Patient", "id": "anna"}
 WORSE = [3, 3, 3, 3, 3, 3, 3, 3, 1]  # with an answer that a clinician has to look at
