@@ -88,8 +88,8 @@ def sync(
                 record.known.by_value |= consents.known
                 summary.parked += consents.parked
                 parked += consents.parked
-                given = turn.put(consents.writes, beside=partial(proofs, intakes=consents.intakes, now=now))
-                tell(written(given, (), "", now))
+                signings = turn.put(consents.writes, beside=partial(proofs, intakes=consents.intakes, now=now))
+                tell(written(signings, (), "", now))
                 voided = withdraw(part.withdrawals, record, store.base)
                 ended = safety.withdraw(part.withdrawals, record)
                 plan = plan_page(Page(part.forms, voided, record), store, desk, now, dry_run=dry_run)
