@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -57,10 +57,24 @@ _RATER_OF = {
 }
 
 
+class Place(NamedTuple):
+    """Where a record stands: a file or a server's reference, a line of it, an entry of a Bundle there; from 1, or 0."""
+
+    source: str
+    line: int = 0
+    entry: int = 0
+
+    def __str__(self) -> str:
+        """Return the place in words."""
+        line, entry = f":{self.line}" if self.line else "", f"#{self.entry}" if self.entry else ""
+        return f"{self.source}{line}{entry}"
+
+
 class Parked(msgspec.Struct, frozen=True):
-    """A record that cannot be used: where it is, a stable code, the reason. Holds no answers.
+    """A record that cannot be used: what it is called, a stable code, the reason. Holds no answers.
 
     is_nameless: a clinician should look at it, and it names no client for whom a review could be opened.
+    place: where it stands, if it can be called by nothing else.
     """
 
     reference: str
@@ -68,6 +82,7 @@ class Parked(msgspec.Struct, frozen=True):
     reason: str
     concern: Concern | None = None
     is_nameless: bool = False
+    place: Place | None = None
 
 
 class Skipped(msgspec.Struct, frozen=True):
@@ -113,24 +128,19 @@ class Forms:
         self.known = KnownForms(instruments, questionnaires, earlier)
         self.learn = self.known.learn
 
-    def read(self, line: bytes, place: str, now: datetime, base: str = "", number: int = 0) -> Reading:
-        """Return what one QuestionnaireResponse is.
+    def read(self, line: bytes, now: datetime, base: str = "") -> Reading:
+        """Return what one QuestionnaireResponse is; a parked one without a usable id has no reference.
 
-        line: its JSON.  place, number: where it stands (a file and a line of it), named in a parked record
-        without a usable id.
-        now: the run's clock, aware.  base: the server's address, to know its own absolute references.
+        line: its JSON.  now: the run's clock, aware.  base: the server's address, to know its own absolute references.
         """
         wire: WireResponse | PlainResponse | None = None
         try:
             wire = decode_response(line)
-            reading = self._read(wire, line, now, base)
+            return self._read(wire, line, now, base)
         except ParkItem as fault:
             known = wire is not None and FHIR_ID.fullmatch(wire.id or "")
             concern = self._concern_in_wreck(line, now, base)
-            reading = _parked(f"QuestionnaireResponse/{wire.id}" if wire and known else "", fault, concern)
-        if isinstance(reading, Parked) and not reading.reference:
-            return msgspec.structs.replace(reading, reference=f"{place}:{number}" if number else place)
-        return reading
+            return _parked(f"QuestionnaireResponse/{wire.id}" if wire and known else "", fault, concern)
 
     def _read(self, wire: WireResponse | PlainResponse, line: bytes, now: datetime, base: str) -> Reading:
         """Return what the response is; parked, it has a reference only where it has an id."""

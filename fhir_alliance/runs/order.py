@@ -90,7 +90,7 @@ def _answers(store: Store, forms: Forms, subjects: Sequence[str], now: datetime)
     """Return the clients' finished forms, by client."""
     found: dict[str, list[Answered]] = {}
     for resource in store.about("QuestionnaireResponse", subjects):
-        form = forms.read(orjson.dumps(resource), "", now, store.base)
+        form = forms.read(orjson.dumps(resource), now, store.base)
         if isinstance(form, Response) and form.status in (FormStatus.COMPLETED, FormStatus.AMENDED):
             found.setdefault(form.subject, []).append(Answered(form.reference, form.instrument, form.when))
     return found

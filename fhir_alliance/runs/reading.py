@@ -101,13 +101,14 @@ def read_page(page: Page, desk: Desk, store: Store, now: datetime, summary: Summ
     """Return the page sorted; unfinished and parked forms are counted, but their concerns are kept."""
     reading = Reading([], [], [], [], [], [], {})
     for record in page.records:
-        form: Read | Intake = desk.forms.read(record.body, record.source, now, store.base, record.line)
+        form: Read | Intake = desk.read(record, now, store.base)
         if isinstance(form, OwnForm):
             continue
         summary.read += 1
-        reading.read.extend((record.place, form.reference))
+        place = str(record.place)
+        reading.read.extend((place, form.reference))
         if isinstance(form, Response | Withdrawal) and not form.reference:
-            reading.places[form.key] = record.place
+            reading.places[form.key] = place
         if isinstance(form, Response):
             reading.forms.append(form)
             concern = desk.forms.concern_of(form)

@@ -70,7 +70,7 @@ def rescore(
 
 def _readable(page: Portion, desk: Desk, store: Store, now: datetime, wanted: str) -> Sequence[Response]:
     """Return the page's forms of the instrument, oldest first; what is parked, unfinished or withdrawn is sync's."""
-    read = (desk.forms.read(r.body, r.source, now, store.base, r.line) for r in page.records)
+    read = (desk.forms.read(record.body, now, store.base) for record in page.records)
     forms = [form for form in read if isinstance(form, Response) and wanted in ("", form.instrument)]
     return sorted(forms, key=lambda form: (form.when, form.key))
 

@@ -16,7 +16,7 @@ from fhir_alliance.core.consent import ConsentRecord, Datum, gate
 from fhir_alliance.core.model import Cleared, Instrument, NoValue, Response, Score
 from fhir_alliance.core.scoring import Scorer
 from fhir_alliance.core.ways_out import Grounds, ItemsPass, items_to_record
-from fhir_alliance.fhir.inbound import Forms, OwnForm, Parked, Skipped
+from fhir_alliance.fhir.inbound import Forms, OwnForm, Parked, Reading, Skipped
 from fhir_alliance.fhir.learning import code_system_urls, value_set_urls
 from fhir_alliance.fhir.observation import Emitter, datum_of
 from fhir_alliance.fhir.versions import order
@@ -57,6 +57,13 @@ class Desk:
     def instruments(self) -> Mapping[str, Instrument]:
         """Return all instruments by id, those that the site's own Questionnaires are included."""
         return self.forms.known.instruments
+
+    def read(self, record: Record, now: datetime, base: str = "") -> Reading:
+        """Return what a record is; a parked one without a usable id is called by its place. base: the server's."""
+        reading = self.forms.read(record.body, now, base)
+        if isinstance(reading, Parked) and not reading.reference:
+            return msgspec.structs.replace(reading, reference=str(record.place), place=record.place)
+        return reading
 
     def bench(self, form: Response) -> Bench:
         """Return what scores a form."""
@@ -174,9 +181,9 @@ def score(
     watch: told every thousand forms how many were read.
     """
     summary = Summary()
-    read, policy = desk.forms.read, desk.policy.consent
+    policy = desk.policy.consent
     for record in records:
-        form = read(record.body, record.source, now, number=record.line)
+        form = desk.read(record, now)
         if isinstance(form, OwnForm):
             continue
         summary.read += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -12,19 +12,25 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from fhir_alliance.fhir.inbound import Parked
+from fhir_alliance.fhir.inbound import Parked, Place
 from fhir_alliance.runs.score import Consents, Desk, Engine, Out, Watch, score
 from fhir_alliance.runs.summary import Summary
-from fhir_alliance.stores.files import BUFFER, new_file
+from fhir_alliance.stores.files import BLOCK, new_file
 from fhir_alliance.stores.folder import response_slices, responses_in
-from fhir_alliance.stores.slices import SLICE, Slice, lines_of, numbered
+from fhir_alliance.stores.slices import SLICE, Slice, lines_of
 from fhir_alliance.stores.spark import spark_crew
 
 LOOK_AGAIN: Final = 0.1  # seconds
 
 
 class Counted(msgspec.Struct, frozen=True):
-    """What was done with a slice, in the numbers of a Summary. parked: reference, code and reason."""
+    """What was done with a slice, in the numbers of a Summary.
+
+    lines: how many end in it.
+    parked: reference, code, reason; and of a record that is called by its place, that place within the slice.
+    """
+
+    lines: int
 
     read: int
     scored: int
@@ -33,19 +39,22 @@ class Counted(msgspec.Struct, frozen=True):
     unfinished: int
     withdrawn: int
     safety: int
-    parked: tuple[tuple[str, str, str], ...]
+    parked: tuple[tuple[str, str, str, Place | None], ...]
 
     @classmethod
-    def of(cls, summary: Summary) -> Counted:
+    def of(cls, summary: Summary, lines: int) -> Counted:
         """Return what a summary counts. What a clinician should look at is counted there, and stays there."""
         counts = {name: getattr(summary, name) for name in _COUNTS}
-        return cls(**counts, parked=tuple((p.reference, p.code, p.reason) for p in summary.parked))
+        return cls(lines, **counts, parked=tuple((p.reference, p.code, p.reason, p.place) for p in summary.parked))
 
-    def add_to(self, summary: Summary) -> None:
-        """Count this in a summary too."""
+    def add_to(self, summary: Summary, before: int) -> None:
+        """Count this in a summary too. before: how many lines of the file end before the slice."""
         for name in _COUNTS:
             setattr(summary, name, getattr(summary, name) + getattr(self, name))
-        summary.parked += [Parked(*said) for said in self.parked]
+        for reference, code, reason, place in self.parked:
+            if place is not None and place.line:
+                place = place._replace(line=place.line + before)
+            summary.parked.append(Parked(str(place) if place else reference, code, reason, place=place))
 
 
 _COUNTS: Final = ("read", "scored", "unscorable", "withheld", "unfinished", "withdrawn", "safety")
@@ -70,17 +79,14 @@ def on_spark(out_file: Path | None, size: int = SLICE) -> Engine:
     def engine(paths: Sequence[Path], desk: Desk, consents: Consents, now: datetime, out: Out, watch: Watch) -> Summary:
         crew = spark_crew()
         pieces = response_slices(paths, size)
-        if any(piece.start for piece in pieces):
-            ended = crew([msgspec.json.encode(piece) for piece in pieces], _count_lines, None)
-            pieces = numbered(pieces, [int(count) for count in ended])
         summary = Summary()
         beside = out_file.resolve().parent if out_file is not None else None
         with tempfile.TemporaryDirectory(prefix=".fhir-alliance-", dir=beside) as parts, ThreadPoolExecutor(1) as pool:
             bench, over = Bench(desk, consents, now, Path(parts)), Event()
             joined = pool.submit(_join, bench, len(pieces), out, over)
             try:
-                for counted in crew([msgspec.json.encode(piece) for piece in pieces], _score_slice, bench):
-                    msgspec.json.decode(counted, type=Counted).add_to(summary)
+                done = crew([msgspec.json.encode(piece) for piece in pieces], _score_slice, bench)
+                _add_up(summary, pieces, (msgspec.json.decode(counted, type=Counted) for counted in done))
             finally:
                 over.set()
             joined.result()
@@ -90,15 +96,20 @@ def on_spark(out_file: Path | None, size: int = SLICE) -> Engine:
     return engine
 
 
-def _count_lines(shared: None, number: int, piece: bytes) -> bytes:
-    return str(lines_of(msgspec.json.decode(piece, type=Slice))).encode()
-
-
 def _score_slice(bench: Bench, number: int, piece: bytes) -> bytes:
-    records = responses_in(msgspec.json.decode(piece, type=Slice))
+    own = msgspec.json.decode(piece, type=Slice)
     with new_file(_part(bench, number), is_passing=True) as part:
-        summary = score(records, bench.desk, bench.consents, bench.now, part.write)
-    return msgspec.json.encode(Counted.of(summary))
+        summary = score(responses_in(own), bench.desk, bench.consents, bench.now, part.write)
+    return msgspec.json.encode(Counted.of(summary, lines_of(own)))
+
+
+def _add_up(summary: Summary, pieces: Iterable[Slice], done: Iterable[Counted]) -> None:
+    """Add up what was done with slices, which come in the order of their files."""
+    before = 0
+    for piece, counted in zip(pieces, done, strict=True):
+        before = before if piece.start else 0
+        counted.add_to(summary, before)
+        before += counted.lines
 
 
 def _part(bench: Bench, number: int) -> Path:
@@ -119,6 +130,6 @@ def _join(bench: Bench, count: int, out: Out, over: Event) -> None:
 
 def _move(part: Path, out: Out) -> None:
     with part.open("rb") as stream:
-        while block := stream.read(BUFFER):
+        while block := stream.read(BLOCK):
             out(block)
     part.unlink()

@@ -298,11 +298,12 @@ def response_slices(inputs: Iterable[Path], size: int) -> list[Slice]:
 
 
 def responses_in(piece: Slice) -> Iterator[Record]:
-    """Yield every QuestionnaireResponse of a slice, broken ones included, with its place."""
+    """Yield every QuestionnaireResponse of a slice, broken ones included. Lines are counted within the slice."""
     path = Path(piece.path)
-    yield from _responses_among(
-        _records(path) if piece.end == WHOLE else numbered_lines(lines_in(piece), path.name, piece.first), path
+    records = (
+        _records(path) if piece.end == WHOLE else numbered_lines(lines_in(piece), path.name, begins=not piece.start)
     )
+    yield from _responses_among(records, path)
 
 
 def _response_files(inputs: Iterable[Path]) -> Iterator[Path]:
@@ -371,17 +372,17 @@ def _records(path: Path) -> Iterator[Record]:
             yield from stream_records(stream, path.name)
 
 
-def numbered_lines(lines: Iterable[bytes], name: str, first: int = 1) -> Iterator[Record]:
+def numbered_lines(lines: Iterable[bytes], name: str, *, begins: bool = True) -> Iterator[Record]:
     """Yield the lines of an NDJSON file with their place; empty lines and a byte order mark are passed over.
 
-    first: the number of the first line, where the lines begin within the file.
+    begins: they are the first of their file.
     """
-    for number, line in enumerate(lines, start=first):
-        if number == 1:
+    for number, line in enumerate(lines, start=1):
+        if begins and number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
         line = line.strip()
         if not line.startswith(_FORM) and b'"Bundle"' in line:  # a line can hold a whole Bundle
-            yield from whole_file(line, f"{name}:{number}")
+            yield from whole_file(line, name, number)
         elif line:
             yield Record(name, line, number)
 
@@ -410,22 +411,25 @@ def stream_records(stream: IO[bytes], name: str) -> Iterator[Record]:
         yield from whole_file(first, name)
 
 
-def whole_file(body: bytes, name: str) -> Iterator[Record]:
-    """Yield what one JSON text holds: the resources of a Bundle, or the resource itself."""
+def whole_file(body: bytes, name: str, line: int = 0) -> Iterator[Record]:
+    """Yield what one JSON text holds: the resources of a Bundle, or the resource itself.
+
+    line: where the text stands, if it is one of several in its file.
+    """
     body = body.removeprefix(b"\xef\xbb\xbf").strip()
     try:
         resource = strict_json(body)
     except ParkItem:
-        yield Record(name, body)
+        yield Record(name, body, line)
         return
     if isinstance(resource, dict) and resource.get("resourceType") == "Bundle":
         entries = resource.get("entry")
         for number, entry in enumerate(entries if isinstance(entries, list) else (), start=1):
             inner = entry.get("resource") if isinstance(entry, dict) else None
             if inner is not None:
-                yield Record(f"{name}#{number}", json.dumps(inner, separators=(",", ":")).encode())
+                yield Record(name, json.dumps(inner, separators=(",", ":")).encode(), line, number)
     else:
-        yield Record(name, body)
+        yield Record(name, body, line)
 
 
 def _is_response(body: bytes) -> bool:

@@ -77,14 +77,14 @@ def sort_slice(buckets: Buckets, number: int, piece: bytes) -> bytes:
     try:
         return msgspec.json.encode(_sorted(buckets, number, part))
     except ConsentUnreachable:  # now the line has to be named
-        part = msgspec.structs.replace(part, first=lines_of(before(part)) + 1 if part.start else 1)
+        first = lines_of(before(part)) + 1 if part.start else 1
     try:
-        return msgspec.json.encode(_sorted(buckets, number, part))
+        return msgspec.json.encode(_sorted(buckets, number, part, first))
     except ConsentUnreachable as error:
         return msgspec.json.encode(Sorted(trouble=(error.code, error.message, error.hint)))
 
 
-def _sorted(buckets: Buckets, number: int, piece: Slice) -> Sorted:
+def _sorted(buckets: Buckets, number: int, piece: Slice, first: int = 1) -> Sorted:
     found: list[list[Row]] = [[] for _ in range(buckets.count)]
     patients: dict[str, None] = {}
     strangers: dict[str, None] = {}
@@ -103,7 +103,7 @@ def _sorted(buckets: Buckets, number: int, piece: Slice) -> Sorted:
                 found[other].append(row)
 
     reader, name = Reader(buckets.kinds, take), Path(piece.path).name
-    for line, body in texts_in(piece):
+    for line, body in texts_in(piece, first):
         reader.text(body, name, line)
     for bucket, rows in enumerate(found):
         if rows:

@@ -63,7 +63,7 @@ class ServerStore:
         self.pulled_by = "" if way.is_best else f"{way.how}: {way.why}"
         missing = set(again)
         for page in given:
-            missing -= {record.place for record in page.records}
+            missing -= {record.source for record in page.records}
             yield page
         if missing:
             yield from self.again(missing)

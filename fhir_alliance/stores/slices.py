@@ -6,32 +6,28 @@ An NDJSON file is cut between lines; any other file is one slice. Every process 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from fhir_alliance.stores.files import BUFFER
+from fhir_alliance.stores.files import BLOCK, BUFFER
 
 SLICE: Final = 32 * 1024 * 1024  # bytes; some 25,000 forms, a third of a second of scoring
 WHOLE: Final = -1
 
 
 class Slice(msgspec.Struct, frozen=True):
-    """A part of a file, in bytes: `start` begins a line, `end` is where the next slice does; -1 is the file's end.
-
-    first: the number of its first line in the file.
-    """
+    """A part of a file, in bytes: `start` begins a line, `end` is where the next slice does; -1 is the file's end."""
 
     path: str
     start: int = 0
     end: int = WHOLE
-    first: int = 1
 
 
 def cut(path: Path, size: int = sys.maxsize) -> Iterator[Slice]:
-    """Yield the slices of a file, of about `size` bytes, with the numbers of their first lines still to be found."""
+    """Yield the slices of a file, of about `size` bytes."""
     if path.suffix != ".ndjson":
         yield Slice(str(path))
         return
@@ -57,23 +53,15 @@ def lines_of(piece: Slice) -> int:
     return sum(block.count(b"\n") for block in _blocks(piece)) if piece.end != WHOLE else 0
 
 
-def numbered(pieces: Iterable[Slice], lines: Iterable[int]) -> list[Slice]:
-    """Return slices with the numbers of their first lines. lines: how many end in each."""
-    found: list[Slice] = []
-    before = 0
-    for piece, count in zip(pieces, lines, strict=True):
-        before = before if piece.start else 0
-        found.append(msgspec.structs.replace(piece, first=before + 1))
-        before += count
-    return found
+def texts_in(piece: Slice, first: int = 1) -> Iterator[tuple[int, bytes]]:
+    """Yield the JSON texts of a slice with their line numbers; of a whole file its one text, with 0.
 
-
-def texts_in(piece: Slice) -> Iterator[tuple[int, bytes]]:
-    """Yield the JSON texts of a slice with their line numbers; of a whole file its one text, with 0."""
+    first: the number of its first line in the file.
+    """
     if piece.end == WHOLE:
         yield 0, Path(piece.path).read_bytes().removeprefix(b"\xef\xbb\xbf").strip()
         return
-    for number, line in enumerate(lines_in(piece), start=piece.first):
+    for number, line in enumerate(lines_in(piece), start=first):
         if body := line.removeprefix(b"\xef\xbb\xbf").strip():
             yield number, body
 
@@ -83,7 +71,7 @@ def _blocks(piece: Slice) -> Iterator[bytes]:
     with Path(piece.path).open("rb", buffering=0) as stream:
         stream.seek(piece.start)
         left = piece.end - piece.start
-        while left > 0 and (block := stream.read(min(left, BUFFER))):
+        while left > 0 and (block := stream.read(min(left, BLOCK))):
             left -= len(block)
             yield block
 

@@ -10,20 +10,22 @@ import msgspec
 
 from fhir_alliance.core.model import Write
 from fhir_alliance.fhir.difference import Change, Known
+from fhir_alliance.fhir.inbound import Place
 from fhir_alliance.stores.journal import Journal
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One resource as JSON, and where it stands (a file and line, or a server's reference)."""
+    """One resource as JSON, and where it stands: a file, line and entry, or a server's reference."""
 
     source: str
     body: bytes
     line: int = 0
+    entry: int = 0
 
     @property
-    def place(self) -> str:
-        """The place in words, made only where somebody is told: a large file has a million lines."""
-        return f"{self.source}:{self.line}" if self.line else self.source
+    def place(self) -> Place:
+        """Where it stands, made only where somebody is told: a large file has a million lines."""
+        return Place(self.source, self.line, self.entry)
 
 
 class Page(NamedTuple):

@@ -165,7 +165,7 @@ def test_a_message_is_created_once(site: Site, catalog: Any, times: int, check_v
     """A message stands for a Task under the same identifier, is valid, made once, watched, and ends with its form."""
     site.load(*people(), form())
     forms = Forms(catalog.instruments, catalog.questionnaires)
-    read = forms.read(msgspec.json.encode(form()), "in", site.now)
+    read = forms.read(msgspec.json.encode(form()), site.now)
     assert isinstance(read, Response)
     concern = forms.concern_of(read)
     assert concern is not None

@@ -177,7 +177,7 @@ def _response(questionnaire: Mapping[str, Any], number: int, items: list[dict[st
 def fast_plan(instrument: Instrument, questionnaire: Mapping[str, Any], form: dict[str, Any]) -> dict[str, Any]:
     """Return our score for each calculated item, or None where it has no value."""
     forms = FORMS.setdefault(instrument.id, Forms({instrument.id: instrument}, {instrument.id: questionnaire}))
-    read = forms.read(json.dumps(form).encode(), "", NOW)
+    read = forms.read(json.dumps(form).encode(), NOW)
     assert isinstance(read, Response), read
     cleared = gate(read, (), ConsentPolicy(), Datum.of(()), NOW)
     assert isinstance(cleared, Cleared)

@@ -34,7 +34,7 @@ WEIGHT_URLS = [
 
 def response(form: dict[str, Any]) -> Response:
     """Return a form that can be read."""
-    found = FORMS.read(json.dumps(form).encode(), "in.ndjson:1", NOW)
+    found = FORMS.read(json.dumps(form).encode(), NOW)
     assert isinstance(found, Response), found
     return found
 
@@ -158,7 +158,7 @@ ITEM = st.builds(
 def test_the_fast_way_and_the_careful_way_agree(items: list[dict[str, Any]], extra: dict[str, Any]) -> None:
     """A plain form, good or bad, and the same form with an item that only the careful way takes, are read alike."""
     plain, careful = (
-        FORMS.read(json.dumps(response_json([None] * 9, item=found)).encode(), "in.ndjson:1", NOW)
+        FORMS.read(json.dumps(response_json([None] * 9, item=found)).encode(), NOW)
         for found in (items, [*items, extra])
     )
     assert plain == careful

@@ -380,7 +380,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 def check_reading(line: bytes) -> None:
     """Read a line, and what follows from it; it must park, or make a form that can be scored."""
-    reading = DESK.forms.read(line, "in.ndjson:1", NOW)
+    reading = DESK.forms.read(line, NOW)
     assert isinstance(reading, Response | Parked | Skipped | Withdrawal)
     if isinstance(reading, Parked):
         assert re.fullmatch(r"FA2\d\d", reading.code)

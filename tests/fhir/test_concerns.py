@@ -38,7 +38,7 @@ def with_safety(answer: Any, **elements: Any) -> dict[str, Any]:
 
 def read(line: bytes) -> tuple[Any, ConcernKind | None]:
     """Return what a line is read as, and why a clinician should look at it."""
-    found = FORMS.read(line, "in.ndjson:1", NOW)
+    found = FORMS.read(line, NOW)
     concern = FORMS.concern_of(found) if isinstance(found, Response) else getattr(found, "concern", None)
     assert concern is None or (concern.subject, concern.response_key) == ("Patient/p1", "r1")
     return found, concern and concern.kind

@@ -31,7 +31,7 @@ INTEGRITY = ids.V3 + "ObservationValue"
 def emitted(instrument: Instrument = PHQ_9, *, with_items: bool = False, **elements: Any) -> list[tuple[str, ...]]:
     """Return the labels of each Observation of a form: panel, scores, items."""
     forms = Forms({"phq-9": instrument}, {"phq-9": CATALOG.questionnaires["phq-9"]})
-    form = forms.read(json.dumps(response_json([1] * 9, **elements)).encode(), "x", NOW)
+    form = forms.read(json.dumps(response_json([1] * 9, **elements)).encode(), NOW)
     assert isinstance(form, Response)
     cleared = gate(form, (), ConsentPolicy(), Datum.of(()), NOW)
     assert isinstance(cleared, Cleared)

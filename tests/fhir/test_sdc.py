@@ -94,7 +94,7 @@ def desk(*questionnaires: dict[str, Any], others: dict[str, list[dict[str, Any]]
 
 def read(response: dict[str, Any], at: Desk) -> Any:
     """Return what a response is."""
-    return at.forms.read(json.dumps(response).encode(), "in.ndjson", NOW, number=1)
+    return at.forms.read(json.dumps(response).encode(), NOW)
 
 
 def observations(response: dict[str, Any], at: Desk) -> list[dict[str, Any]]:
@@ -408,7 +408,7 @@ def test_a_form_is_called_by_all_its_names(canonical: str) -> None:
     """With and without a version, relative, and by the server's own address, a form is the same form."""
     at = desk(form())
     line = json.dumps(answered(questionnaire=canonical)).encode()
-    found = at.forms.read(line, "in", NOW, "http://ehr.example/fhir")
+    found = at.forms.read(line, NOW, "http://ehr.example/fhir")
     assert isinstance(found, Response)
     assert found.instrument == "mood"
 
@@ -492,7 +492,7 @@ def test_a_number_without_end_ends_nothing(path: str) -> None:
     at = desk(form({"linkId": "q1", "type": "decimal"}, total(path.format(asked_for))))
     line = json.dumps(answered(valued("q1", valueDecimal=7))).replace("7}", "1E+999999999}").encode()
     assert b"1E+999999999" in line
-    assert not isinstance(at.forms.read(line, "in", NOW), Response)
+    assert not isinstance(at.forms.read(line, NOW), Response)
 
 
 def test_a_number_without_bounds_has_no_range() -> None:

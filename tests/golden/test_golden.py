@@ -90,7 +90,7 @@ def checkin(unanswered: Sequence[str]) -> dict[str, Any]:
 
 def observations(resource: dict[str, Any], instrument: Instrument = PHQ_9) -> dict[str, bytes]:
     """Return what is written for a form, by scale; also "panel", and the first item as "item"."""
-    form = FORMS.read(json.dumps(resource).encode(), "in.ndjson:1", NOW)
+    form = FORMS.read(json.dumps(resource).encode(), NOW)
     assert isinstance(form, Response)
     cleared = gate(form, (), ConsentPolicy(), Datum.of(panel_codes(instrument)), NOW)
     assert isinstance(cleared, Cleared)
@@ -223,7 +223,7 @@ def term(code: str) -> dict[str, Any]:
 
 def safety_tasks() -> dict[str, bytes]:
     """Return a safety review as it is opened, as a message, as the supervisor's, and as it ends with its form."""
-    form = FORMS.read(json.dumps(phq([1, 1, 1, 1, 1, 1, 1, 1, 1])).encode(), "in.ndjson:1", NOW)
+    form = FORMS.read(json.dumps(phq([1, 1, 1, 1, 1, 1, 1, 1, 1])).encode(), NOW)
     assert isinstance(form, Response)
     concern = FORMS.concern_of(form)
     assert concern is not None
@@ -244,7 +244,7 @@ def safety_tasks() -> dict[str, bytes]:
 
 def provenance_of(observations: dict[str, bytes]) -> bytes:
     """Return the Provenance of a form's new Observations."""
-    form = FORMS.read(json.dumps(phq([2] * 9)).encode(), "in.ndjson:1", NOW)
+    form = FORMS.read(json.dumps(phq([2] * 9)).encode(), NOW)
     assert isinstance(form, Response)
     cleared = gate(form, (), ConsentPolicy(), Datum.of(()), NOW)
     assert isinstance(cleared, Cleared)

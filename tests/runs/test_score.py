@@ -233,6 +233,17 @@ def test_a_watcher_is_told(catalog: Catalog, tmp_path: Path) -> None:
     assert told == [1000, 2000]
 
 
+def test_a_parked_form_without_an_id_is_named_by_its_place(catalog: Catalog, tmp_path: Path) -> None:
+    """It can be found again by file and line, and by its number in a Bundle."""
+    lost = response_json([1] * 9, name=None, authored=None)
+    bundle = json.dumps({"resourceType": "Bundle", "type": "collection", "entry": [{}, {"resource": lost}]})
+    (tmp_path / "QuestionnaireResponse.ndjson").write_text("\n".join(["", json.dumps(lost), bundle, "{broken"]))
+    (tmp_path / "one.json").write_text(bundle)
+    summary = score_inputs([str(tmp_path)], catalog, Policy(), NOW, tmp_path / "out", lambda count: None)
+    file = "QuestionnaireResponse.ndjson"
+    assert [p.reference for p in summary.parked] == [f"{file}:2", f"{file}:3#2", f"{file}:4", "one.json#2"]
+
+
 def test_a_run_that_breaks_off_leaves_the_old_file(catalog: Catalog, tmp_path: Path) -> None:
     """The file of scores is replaced only when all is scored."""
     lines = [json.dumps(response_json([1] * 9, name=f"r{n}")) for n in range(1000)]

@@ -80,7 +80,7 @@ def read(desk: Desk, canonical: str, system: str) -> Any:
         "subject": {"reference": "Patient/p1"}, "authored": "2026-05-01T10:00:00Z",
         "item": [{"linkId": "q", "answer": [{"valueCoding": coding}]}],
     }  # fmt: skip
-    return desk.forms.read(json.dumps(form).encode(), "in", NOW)
+    return desk.forms.read(json.dumps(form).encode(), NOW)
 
 
 def test_only_what_is_needed_is_asked_for(serve: Serve) -> None:

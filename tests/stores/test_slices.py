@@ -8,20 +8,28 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from fhir_alliance.stores.folder import response_records, response_slices, responses_in
-from fhir_alliance.stores.slices import lines_of, numbered
+from fhir_alliance.stores.slices import lines_of
 from fhir_alliance.stores.store import Record
 
 FORM = {"resourceType": "QuestionnaireResponse", "id": "r", "text": "ä"}
 BUNDLE = {"resourceType": "Bundle", "entry": [{"resource": FORM}, {"resource": FORM}]}
-LINES = st.sampled_from([json.dumps(FORM).encode(), json.dumps(BUNDLE).encode(), b"", b"  ", b"{broken", b"\r"])
+LINES = st.sampled_from(
+    [json.dumps(FORM).encode(), json.dumps(BUNDLE).encode(), b"", b"  ", b"{broken", b"\r", b"\xef\xbb\xbf{}"]
+)
 
 
 def in_slices(folder: Path, size: int) -> list[Record]:
     """Return the records of a folder, read slice by slice."""
-    pieces = response_slices([folder], size)
-    return [record for piece in numbered(pieces, map(lines_of, pieces)) for record in responses_in(piece)]
+    found: list[Record] = []
+    before = 0
+    for piece in response_slices([folder], size):
+        before = before if piece.start else 0
+        found += [replace(r, line=r.line + before) if r.line else r for r in responses_in(piece)]
+        before += lines_of(piece)
+    return found
 
 
 @given(st.lists(st.lists(LINES, max_size=8), max_size=3), st.integers(1, 300), st.booleans())
