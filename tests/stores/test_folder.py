@@ -37,7 +37,7 @@ def bundle(*resources: Any) -> dict[str, Any]:
 
 def read(*paths: Path) -> dict[str, str]:
     """Return what is read as responses: by place the id, or "broken"."""
-    return {record.place: told(record) for record in response_records(paths)}
+    return {str(record.place): told(record) for record in response_records(paths)}
 
 
 def told(record: Record) -> str:
@@ -139,7 +139,7 @@ def test_a_stream(text: bytes, found: list[str]) -> None:
 def test_places_in_a_stream() -> None:
     """Blank lines at the start of a stream count, so that the number told is the number an editor shows."""
     records = stream_records(io.BytesIO(b"\n\n{broken\n" + form("a") + b"\n" + form("b")), "stdin")
-    assert [record.place for record in records] == ["stdin:3", "stdin:4", "stdin:5"]
+    assert [str(record.place) for record in records] == ["stdin:3", "stdin:4", "stdin:5"]
 
 
 def test_pages(tmp_path: Path) -> None:

@@ -264,7 +264,7 @@ def test_a_forgotten_search_without_order_begins_at_its_beginning(serve: Serve) 
         told = list(store.responses("2026-01-02T00:00:00Z", ()))
     finally:
         store.close()
-    assert [[r.place[-2:] for r in p.records] for p in told] == [["r0", "r1"], [], ["r2", "r3"]]
+    assert [[r.source[-2:] for r in p.records] for p in told] == [["r0", "r1"], [], ["r2", "r3"]]
     assert [p.mark[:10] for p in told] == ["", "", "2026-01-20"]
     assert server.requests[2].path == server.requests[0].path
 
@@ -282,7 +282,7 @@ def test_forgotten_pages_of_the_other_ways_begin_anew(
     ]  # fmt: skip
     store = ServerStore(serve(*said).base, plan=PullPlan(how, str(tmp_path / "roster")))
     try:
-        told = [record.place[-2:] for found in store.responses("", (), journal.seen) for record in found.records]
+        told = [record.source[-2:] for found in store.responses("", (), journal.seen) for record in found.records]
     finally:
         store.close()
     assert told == ["r0", "r1", "r2"]

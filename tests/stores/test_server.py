@@ -34,7 +34,7 @@ def test_all_pages_are_read(ehr: Ehr, store: ServerStore) -> None:
     ehr.page = 2
     ehr.resources = [form(f"r{n}", f"2026-01-05T10:00:0{n}.000Z") for n in range(5)]
     pages = list(store.responses("", ()))
-    assert [[record.place for record in page.records] for page in pages] == [
+    assert [[record.source for record in page.records] for page in pages] == [
         ["QuestionnaireResponse/r0", "QuestionnaireResponse/r1"],
         ["QuestionnaireResponse/r2", "QuestionnaireResponse/r3"],
         ["QuestionnaireResponse/r4"],
@@ -59,7 +59,7 @@ def test_parked_forms_are_fetched_again(ehr: Ehr, store: ServerStore) -> None:
     """A parked form that did not change is read by its id, once; one that has gone is left out."""
     ehr.resources = [form("seen"), form("parked", "2026-01-01T10:00:00.000Z")]
     again = {"QuestionnaireResponse/seen", "QuestionnaireResponse/parked", "QuestionnaireResponse/gone"}
-    found = [record.place for page in store.responses("2026-01-05T10:00:00Z", again) for record in page.records]
+    found = [record.source for page in store.responses("2026-01-05T10:00:00Z", again) for record in page.records]
     assert found == ["QuestionnaireResponse/seen", "QuestionnaireResponse/parked"]
 
 
@@ -73,7 +73,7 @@ def test_what_was_not_asked_for_is_passed_over(serve: Serve) -> None:
         {"fullUrl": "https://example.org/none"},
     ]
     store = ServerStore(serve((200, {"resourceType": "Bundle", "entry": entries}, {})).base)
-    assert [record.place for page in store.responses("", ()) for record in page.records] == ["QuestionnaireResponse/r1"]
+    assert [record.source for page in store.responses("", ()) for record in page.records] == ["QuestionnaireResponse/r1"]
     store.close()
 
 
