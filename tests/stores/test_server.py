@@ -73,7 +73,8 @@ def test_what_was_not_asked_for_is_passed_over(serve: Serve) -> None:
         {"fullUrl": "https://example.org/none"},
     ]
     store = ServerStore(serve((200, {"resourceType": "Bundle", "entry": entries}, {})).base)
-    assert [record.source for page in store.responses("", ()) for record in page.records] == ["QuestionnaireResponse/r1"]
+    told = [record.source for page in store.responses("", ()) for record in page.records]
+    assert told == ["QuestionnaireResponse/r1"]
     store.close()
 
 
