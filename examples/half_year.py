@@ -22,6 +22,7 @@ from typing import Any, Final
 from fhir_alliance.cli import program
 from fhir_alliance.config import AuditSection
 from fhir_alliance.core.rules.settings import RuleSettings
+from fhir_alliance.fhir.identifiers import TERMS
 from fhir_alliance.runs.audit import tell_of
 from fhir_alliance.runs.catalog import load_catalog
 from fhir_alliance.runs.policy import Policy
@@ -89,7 +90,10 @@ def _sync(folder: Path, catalog: Any, now: datetime) -> None:
 
 
 def _work(path: Path, month: int) -> None:
-    """Carry out the reviews that are due: more of them in time from month to month, the others six days late."""
+    """Carry out the reviews that are due: more of them in time from month to month, the others six days late.
+
+    Four of five note what client and therapist decided about the goal.
+    """
     tasks = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     for number, task in enumerate(tasks):
         due = task.get("restriction", {}).get("period", {}).get("end")
@@ -98,7 +102,22 @@ def _work(path: Path, month: int) -> None:
         late = 6 if (number * 7) % 10 >= 4 + month * 0.8 else -2
         done = date.fromisoformat(due[:10]) + timedelta(days=late)
         task |= {"status": "completed", "executionPeriod": {"end": done.isoformat()}}
+        if task.get("focus", {}).get("reference", "").startswith("Goal/") and number % 5:
+            reached = month > 2 and not number % 13
+            task["output"] = [
+                _output("decision", valueCodeableConcept=_term("goal-reached" if reached else "goal-kept"))
+            ]
+            if reached:  # the client wants the goal itself to say so
+                task["output"].append(_output("confirmed-by", valueReference=task["for"]))
     _write(path, tasks)
+
+
+def _output(kind: str, **value: Any) -> Resource:
+    return {"type": _term(kind), **value}
+
+
+def _term(code: str) -> Resource:
+    return {"coding": [{"system": TERMS, "code": code}]}
 
 
 def _write(path: Path, resources: list[Resource]) -> None:

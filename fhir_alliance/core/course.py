@@ -171,7 +171,7 @@ def is_dated(score: Score) -> bool:
 
 def findings_of(reviews: Iterable[Review], history: Iterable[Score]) -> tuple[StoodFinding, ...]:
     """Return the findings that reviews rest on, each once, the newest first."""
-    days = {score.key: score.when.date() for score in history}
+    days = {name: score.when.date() for score in history for name in score.names}
     found = {
         evidence.key: StoodFinding(evidence.sentence, evidence.rule, evidence.citation, days.get(evidence.score_key))
         for review in reviews

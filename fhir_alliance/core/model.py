@@ -382,6 +382,7 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     language: the form was answered in it; empty where unknown.  focus: the Goal that a rating is about.
     encounter: the session that the form belongs to; empty where it names none.
     is_kept: whether the client keeps it from the therapist, so that no review speaks of it.
+    stored: the resource id in the store, empty when it is new.
     """
 
     key: str
@@ -402,6 +403,12 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     focus: str = ""
     encounter: str = ""
     is_kept: bool = False
+    stored: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What a review's evidence may call it: by our key, or by the id that the store gave to it."""
+        return (self.key, self.stored) if self.stored else (self.key,)
 
 
 # ----------------------------------------------------------- Finding, Review

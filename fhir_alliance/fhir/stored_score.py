@@ -114,6 +114,7 @@ def _stored_score(
         str(((resource.get("focus") or [{}])[0]).get("reference", "")),
         ids.local(str((resource.get("encounter") or {}).get("reference", "")), base),
         kind.is_kept,
+        str(resource.get("id", "")),
     )
 
 

@@ -123,14 +123,15 @@ def _filled(
 
 
 def _open_to_findings(record: Record, desk: Desk, seen: Sequence[Score]) -> set[str]:
-    """Return the scores whose findings may be told, where some scores may not be seen.
+    """Return the names of the scores whose findings may be told, where some scores may not be seen.
 
     A finding tells of earlier scores, of the other rater's and of other instruments beside its own: where one score
     of a family is kept, no finding of that family is told.
     """
     keys = {score.key for score in seen}
     kept = {desk.instruments[score.instrument].family for score in record.history if score.key not in keys}
-    return {score.key for score in seen if desk.instruments[score.instrument].family not in kept}
+    told = (score for score in seen if desk.instruments[score.instrument].family not in kept)
+    return {name for score in told for name in score.names}
 
 
 def _goals(record: Record, viewer: Viewer) -> tuple[tuple[StatedGoal, ...], tuple[Kept, ...]]:

@@ -13,6 +13,8 @@ from fhir_alliance.core.measures.calendar import Days
 from fhir_alliance.core.measures.logic import members_of
 from fhir_alliance.core.measures.people import Person
 from fhir_alliance.core.measures.supervision import (
+    INTERVAL,
+    SCORE,
     Assessment,
     CaseRow,
     Link,
@@ -132,9 +134,14 @@ def accreditation(office: Office, period: Days) -> Evidence:
         counts["clients with a standing goal"] += has_standing_goal(person)
         counts["of these, measured by a standard tool (EP 1)"] += has_standing_goal(person) and bool(own)
         counts["scores"] += len({link.score for link in own})
-        counts["reviews that rest on a score"] += len({link.review for link in own} - {""})
-        counts["of these, completed (EP 2)"] += len({link.review for link in own if link.closed_on})
-        counts["of these, with a decision on the goal (EP 2)"] += len({link.review for link in own if link.decision})
+        counts["reviews that rest on a score"] += len({link.review for link in own if link.because == SCORE})
+        counts["reviews at the agreed interval, with the score before it"] += len(
+            {link.review for link in own if link.because == INTERVAL}
+        )
+        counts["of all reviews, completed (EP 2)"] += len({link.review for link in own if link.closed_on})
+        counts["of all reviews, with a decision on the goal (EP 2)"] += len(
+            {link.review for link in own if link.decision}
+        )
         links += own
     return Evidence(tuple(links), dict(counts), left_out)
 

@@ -37,9 +37,11 @@ _STYLE: Final = (
         "table{border-collapse:collapse;font-size:14px;margin:8px 0;width:100%}"
         "caption{text-align:left;color:var(--muted);padding:4px 0}"
         "th,td{text-align:left;vertical-align:top;padding:4px 12px 4px 0;border-bottom:1px solid var(--faint)}"
-        "td{overflow-wrap:anywhere}.short{white-space:nowrap}ul.plain{padding-left:20px;margin:6px 0}li{margin:4px 0}"
+        "td{overflow-wrap:anywhere;min-width:6em}td.short{min-width:0}.short{white-space:nowrap}"
+        "ul.plain{padding-left:20px;margin:6px 0}li{margin:4px 0}"
         "@page{margin:14mm}"
         "@media print{body{max-width:none;padding:0;font-size:11pt}nav,.skip{display:none}h2{margin-top:16px}"
+        "table{font-size:8.5pt}th,td{padding-right:7px}"
         "figure,li,tr,.notice,h2,h3,article,footer{break-inside:avoid}h2,h3,figcaption{break-after:avoid}"
         "details:not([open]){display:none}.scroll{overflow:visible}.scroll .picture{min-width:0;width:86%}}"
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Final
 
 import htpy as h
+import msgspec
 from htpy import Node
 
 from fhir_alliance.core.measures.supervision import CaseRow, Link
@@ -20,7 +22,8 @@ _ALIKE: Final = (
     "These therapists differ no more than chance alone lets equals differ, so each is told the share of all together."
 )
 _LONG: Final = 24  # letters of an id; ours have 64
-EVIDENCE_HEAD = ("Client", "Tool", "Day", "Points", "Score", "Review", "Completed", "Decision", "Goal")
+_SHORT_NAME: Final = re.compile(r"\(([^()]+)\)$")  # as in "Patient Health Questionnaire 9 (PHQ-9)"
+EVIDENCE_HEAD = ("Client", "Tool", "Day", "Points", "Score", "Review", "Because of", "Completed", "Decision", "Goal")
 CASE_HEAD = ("Client", "Therapist", "Unreviewed safety answers", "Not on track", "Overdue reviews", "Last form")
 
 
@@ -91,11 +94,9 @@ def therapists_page(title: str, told: Estimates, left_out: int, period: tuple[da
 def evidence_page(links: Sequence[Link], counts: Mapping[str, int], withheld: int, period: tuple[date, date]) -> str:
     """Return an accreditor's evidence as an HTML document."""
     first, last = period
-    rows = tuple(tuple(_abridged(cell) for cell in evidence_cells(link)) for link in links if link.review)
+    rows = tuple(_on_page(link) for link in links if link.review)
     alone = len({link.score for link in links if not link.review})
-    rest = (
-        f"Scores that no review rests on: {alone:,}. The table file beside this page has them, and references in full."
-    )
+    rest = f"Scores without a review: {alone:,}. The table file beside this page has them, and references in full."
     sections: Node = [
         h.h1["Evidence for CTS.03.01.09"],
         h.p(".quiet")[f"{first} to {last}. Elements of performance 1 to 3 (Joint Commission, FAQ 000002332)."],
@@ -113,13 +114,22 @@ def evidence_page(links: Sequence[Link], counts: Mapping[str, int], withheld: in
 def evidence_cells(link: Link) -> tuple[str, ...]:
     """Return a link's row as it is shown."""
     shown = (link.subject, link.tool, link.day, link.points, link.score)
-    return (*shown, link.review, link.closed_on, link.decision, link.goal)
+    return (*shown, link.review, link.because, link.closed_on, link.decision, link.goal)
+
+
+def _on_page(link: Link) -> tuple[str, ...]:
+    """Return a link's row as it fits on paper: the tool by its short name, ids as people can find them by."""
+    short = _SHORT_NAME.search(link.tool)
+    cells = evidence_cells(msgspec.structs.replace(link, tool=short[1] if short else link.tool))
+    return tuple(_abridged(cell) for cell in cells)
 
 
 def _abridged(cell: str) -> str:
-    """Return a long reference cut, as people can still find it by; what is no reference stays whole."""
-    kind, _, name = cell.partition("/")
-    return f"{kind}/{name[:8]}…" if len(name) > _LONG and " " not in cell else cell
+    """Return a reference without its type, which the column tells, and cut where it is long."""
+    name = cell.rpartition("/")[2]
+    if " " in cell:
+        return cell
+    return f"{name[:8]}…" if len(name) > _LONG else name
 
 
 def _percent(share: Decimal) -> str:

@@ -358,11 +358,13 @@ def test_evidence_goes_from_score_to_goal(report: Report, clinic: Path, tmp_path
             task |= {"status": "completed", "executionPeriod": {"end": "2026-03-31"}}
     path.write_text("\n".join(json.dumps(task) for task in every) + "\n")
     counted = json.loads(report("accreditation", *Q1, "--out", "out", "--json").stdout)["counts"]
-    assert counted["of these, completed (EP 2)"] == 1
-    assert any(f"Task/{found[0]['id']},2026-03-31" in line for line in read(tmp_path / "out" / "accreditation.csv"))
+    assert counted["of all reviews, completed (EP 2)"] == 1
+    assert any(
+        f"Task/{found[0]['id']},the score,2026-03-31" in line for line in read(tmp_path / "out" / "accreditation.csv")
+    )
     html = (tmp_path / "out" / "accreditation.html").read_text()
-    assert f"Task/{found[0]['id'][:8]}…" in html
-    assert "Scores that no review rests on: 570." in html
+    assert f"<bdi>{found[0]['id'][:8]}…</bdi>" in html
+    assert "Scores without a review: 570." in html
 
 
 def test_the_caseload_begins_with_safety_then_with_who_is_not_on_track(report: Report, tmp_path: Path) -> None:

@@ -23,6 +23,9 @@ from fhir_alliance.core.ways_out import ViewPass
 
 _OFF_TRACK: Final = frozenset({NOT_ON_TRACK, DETERIORATION, DROP, CHART})
 _LIVE: Final = frozenset({"accepted", "active", "on-hold"})
+# Why a review was asked for, in an accreditor's words.
+SCORE: Final = "the score"
+INTERVAL: Final = "the interval"
 
 
 class CaseRow(msgspec.Struct, frozen=True):
@@ -52,7 +55,7 @@ class CaseRow(msgspec.Struct, frozen=True):
 class Link(msgspec.Struct, frozen=True):
     """One chain of evidence for an accreditor: score, review, decision, goal. Empty where the chain ends.
 
-    day, points: of the score.
+    day, points: of the score.  because: why the review was asked for, `SCORE` or `INTERVAL`.
     """
 
     subject: str
@@ -61,6 +64,7 @@ class Link(msgspec.Struct, frozen=True):
     points: str
     score: str
     review: str
+    because: str
     closed_on: str
     decision: str
     goal: str
@@ -115,21 +119,27 @@ def unreviewed_safety(person: Person) -> int:
 
 
 def chain(passed: ViewPass, person: Person, book: Rulebook, period: Days) -> tuple[Link, ...]:
-    """Return the chains of the period: each score with the reviews that rest on it, or with none."""
+    """Return the chains of the period: each score with the reviews that rest on it, or with none.
+
+    A goal review that was asked for at the agreed interval stands with the last score before it.
+    """
     passed.demand(person.reference)
-    by_score: dict[str, list[Review]] = {}
+    totals = _totals(person, book, Days(date.min, period.last))
+    by_score: dict[str, dict[str, tuple[Review, str]]] = {}
     for review in person.reviews:
-        for evidence in review.evidence:
-            if evidence.score_key:
-                by_score.setdefault(evidence.score_key, []).append(review)
+        names, because = {evidence.score_key for evidence in review.evidence} - {""}, SCORE
+        if not names and review.kind is ReviewKind.GOAL:
+            before = [score for score in totals if score.when <= review.opened]
+            names, because = {score.key for score in before[-1:]}, INTERVAL
+        for name in names:
+            by_score.setdefault(name, {})[review.key] = review, because
     found = []
-    for score in _totals(person, book, period):
+    for score in totals:
+        if score.when.date() < period.first:
+            continue
         tool = book.instruments[score.instrument].title
-        reviews = {review.key: review for review in by_score.get(score.key, ())}
-        for review in reviews.values():
-            found.append(_link(person, tool, score, review))
-        if not reviews:
-            found.append(_link(person, tool, score, None))
+        reviews = {key: asked for name in score.names for key, asked in by_score.get(name, {}).items()}
+        found += [_link(person, tool, score, *asked) for asked in reviews.values() or [(None, "")]]
     return tuple(found)
 
 
@@ -146,13 +156,11 @@ def assessments(passed: ViewPass, person: Person, book: Rulebook, period: Days) 
         if isinstance(score.value, NoValue):
             continue
         instrument = book.instruments[score.instrument]
-        review = next(
-            (f"Task/{r.key}" for r in person.reviews if any(e.score_key == score.key for e in r.evidence)), ""
-        )
+        review = next((_task(r) for r in person.reviews if any(e.score_key in score.names for e in r.evidence)), "")
         band = score.band.label if score.band else ""
         day = score.when.date()
         found[day, instrument.id] = Assessment(
-            day, person.reference, instrument.title, score.value, band, f"Observation/{score.key}", review
+            day, person.reference, instrument.title, score.value, band, _observation(score), review
         )
     return tuple(found.values())
 
@@ -171,15 +179,24 @@ def _totals(person: Person, book: Rulebook, period: Days) -> list[Score]:
     return sorted(inside, key=lambda score: (score.when, score.key))
 
 
-def _link(person: Person, tool: str, score: Score, review: Review | None) -> Link:
+def _link(person: Person, tool: str, score: Score, review: Review | None, because: str) -> Link:
     points = "none" if isinstance(score.value, NoValue) else plain(score.value)
-    seen = (person.reference, tool, score.when.date().isoformat(), points, f"Observation/{score.key}")
+    seen = (person.reference, tool, score.when.date().isoformat(), points, _observation(score))
     if review is None:
-        return Link(*seen, "", "", "", "")
+        return Link(*seen, "", because, "", "", "")
     is_closed = review.closed_on is not None and review.status is ReviewStatus.CLOSED
     closed = review.closed_on.isoformat() if is_closed and review.closed_on is not None else ""
     decision = "" if review.decision is None else review.decision.value
-    return Link(*seen, f"Task/{review.key}", closed, decision, review.focus)
+    return Link(*seen, _task(review), because, closed, decision, review.focus)
+
+
+def _observation(score: Score) -> str:
+    """Return where a score stands; a store may have given it an id of its own."""
+    return f"Observation/{score.stored or score.key}"
+
+
+def _task(review: Review) -> str:
+    return f"Task/{review.stored or review.key}"
 
 
 def _off_track(person: Person, book: Rulebook) -> tuple[str, ...]:
