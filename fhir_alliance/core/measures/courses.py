@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
+from typing import TypeAlias
 
 import msgspec
 
@@ -11,10 +13,12 @@ from fhir_alliance.core.cutoffs import sign
 from fhir_alliance.core.measures.definition import Population
 from fhir_alliance.core.measures.evaluation import Member
 from fhir_alliance.core.measures.people import Episode
-from fhir_alliance.core.measures.reading import Reading
+from fhir_alliance.core.measures.reading import Reading, observation
 from fhir_alliance.core.model import NoValue, Scale, Score
 from fhir_alliance.core.rules.chart import Rulebook
 from fhir_alliance.core.talking_therapies import Measured, TalkingTherapies, talking_therapies
+
+_Course: TypeAlias = tuple[Measured, tuple[str, str]]
 
 
 def talking_therapies_courses(reading: Reading) -> list[Member]:
@@ -24,8 +28,11 @@ def talking_therapies_courses(reading: Reading) -> list[Member]:
     excluded from recovery, and only from that.
     """
     episode = _finished(reading)
-    measured = () if episode is None else _measured(reading, episode)
+    pairs = () if episode is None else _measured(reading, episode)
+    measured = [course for course, _ in pairs]
     outcome = talking_therapies(*measured) if measured else None
+    attended = [] if episode is None else [session.reference for session in reading.sessions(episode)]
+    evidence = [*attended, *(reference for _, references in pairs for reference in references)]
     paired = isinstance(outcome, TalkingTherapies)
     found = []
     for group in reading.measure.groups:
@@ -35,8 +42,8 @@ def talking_therapies_courses(reading: Reading) -> list[Member]:
             counts[Population.EXCLUSION] = int(about_recovery and not outcome.began_at_caseness)
             counts[Population.NUMERATOR] = int(_reached(group.id, outcome))
         words = outcome.sentence if isinstance(outcome, TalkingTherapies) else ""
-        member = reading.member(group, counts, words)
-        found.append(msgspec.structs.replace(member, courses=measured if paired else ()))
+        member = reading.member(group, counts, words, evidence)
+        found.append(msgspec.structs.replace(member, courses=tuple(measured) if paired else ()))
     return found
 
 
@@ -57,8 +64,8 @@ def outcome_by_mode(reading: Reading) -> list[Member]:
         counts = dict.fromkeys((Population.INITIAL, Population.DENOMINATOR), 1)
         counts[Population.NUMERATOR] = int(gained >= needed.value)
         words = f"{gained} points better; reliable from {needed.value}"
-        course = Measured(scale, scale.change, Pair(scores[0].value, scores[-1].value))
-        return [msgspec.structs.replace(reading.member(group, counts, words), courses=(course,))]
+        course, evidence = _from_first_to_last(scale, scores)
+        return [msgspec.structs.replace(reading.member(group, counts, words, evidence), courses=(course,))]
     return reading.yes_or_no(False, False)
 
 
@@ -70,17 +77,23 @@ def _finished(reading: Reading) -> Episode | None:
     return None
 
 
-def _measured(reading: Reading, episode: Episode) -> tuple[()] | tuple[Measured, Measured]:
-    """Return the first and last scores of depression and of anxiety in an episode; nothing where one is missing."""
+def _measured(reading: Reading, episode: Episode) -> list[_Course]:
+    """Return the courses of depression and of anxiety in an episode; nothing where one is missing."""
     measured = []
     for key in ("depression", "anxiety"):
         instrument = str(reading.measure.settings[key])
         scale = _scale(reading.book, instrument)
         scores = [s for s in reading.scores(instrument) if episode.holds(s.when.date())]
         if len(scores) < 2:
-            return ()
-        measured.append(Measured(scale, scale.change, Pair(scores[0].value, scores[-1].value)))
-    return measured[0], measured[1]
+            return []
+        measured.append(_from_first_to_last(scale, scores))
+    return measured
+
+
+def _from_first_to_last(scale: Scale, scores: Sequence[Score]) -> _Course:
+    """Return the change from the first to the last score, and where these stand."""
+    first, last = scores[0], scores[-1]
+    return Measured(scale, scale.change, Pair(first.value, last.value)), (observation(first), observation(last))
 
 
 def _reached(group: str, outcome: TalkingTherapies) -> bool:

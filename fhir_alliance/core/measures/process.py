@@ -15,8 +15,8 @@ from fhir_alliance.core.measures.definition import Population
 from fhir_alliance.core.measures.equity import MONTH
 from fhir_alliance.core.measures.evaluation import Member
 from fhir_alliance.core.measures.people import Kind
-from fhir_alliance.core.measures.reading import Reading
-from fhir_alliance.core.model import Finding, NoValue, Number, Rater, Review, ReviewKind, ReviewStatus, Score
+from fhir_alliance.core.measures.reading import Reading, observation, task
+from fhir_alliance.core.model import Family, Finding, NoValue, Number, Rater, Review, ReviewKind, ReviewStatus, Score
 from fhir_alliance.core.rules import alliance, evaluate
 from fhir_alliance.core.rules.chart import Chart
 
@@ -38,7 +38,8 @@ def alliance_early(reading: Reading) -> list[Member]:
         begun = sessions[0].day or last
         named = {session.reference for session in sessions}
         ratings = reading.ratings(Rater.CLIENT)
-        return reading.yes_or_no(True, any(r.encounter in named or begun <= r.when.date() <= last for r in ratings))
+        found = [r for r in ratings if r.encounter in named or begun <= r.when.date() <= last]
+        return reading.yes_or_no(True, bool(found), [*(s.reference for s in sessions), *map(observation, found)])
     return reading.yes_or_no(False, False)
 
 
@@ -53,7 +54,7 @@ def reviews_in_time(reading: Reading) -> list[Member]:
         by_month.setdefault(f"{MONTH}:{review.due.date():%Y-%m}", []).append(review)
     counts = _timely(due)
     words = f"{counts[Population.NUMERATOR]} of {len(due) - counts[Population.EXCLUSION]} reviews done by their due day"
-    member = reading.member(reading.measure.groups[0], counts, words)
+    member = reading.member(reading.measure.groups[0], counts, words, map(task, due))
     return [msgspec.structs.replace(member, divided={month: _timely(own) for month, own in by_month.items()})]
 
 
@@ -61,11 +62,16 @@ def ruptures_repaired(reading: Reading) -> list[Member]:
     """Return how many probable ruptures the period holds, and how many of them were followed by a repair."""
     findings = _findings(reading)
     ruptures = [f for f in findings if f.rule in _RUPTURES and reading.in_period(f.when.date())]
-    repaired = {key for finding in findings if finding.rule == alliance.REPAIR for key in finding.repairs}
-    found = len(ruptures)
+    repairs = [finding for finding in findings if finding.rule == alliance.REPAIR]
+    repaired = {key for finding in repairs for key in finding.repairs}
+    broken, found = {rupture.key for rupture in ruptures}, len(ruptures)
+    scores = {score.key: observation(score) for score in reading.person.scores}
+    mending = [repair for repair in repairs if broken.intersection(repair.repairs)]
+    evidence = [scores[finding.score_key] for finding in (*ruptures, *mending)]
     mended = sum(rupture.key in repaired for rupture in ruptures)
     counts = {Population.INITIAL: found, Population.DENOMINATOR: found, Population.NUMERATOR: mended}
-    return [reading.member(reading.measure.groups[0], counts, f"{mended} of {found} probable ruptures repaired")]
+    words = f"{mended} of {found} probable ruptures repaired"
+    return [reading.member(reading.measure.groups[0], counts, words, evidence)]
 
 
 def goals_reviewed(reading: Reading) -> list[Member]:
@@ -73,28 +79,34 @@ def goals_reviewed(reading: Reading) -> list[Member]:
     last = reading.period.last
     since = last - timedelta(days=reading.setting("every_days") - 1)
     goals = [g for g in reading.person.of(Kind.GOAL) if g.status in _LIVE_GOALS and g.day is not None and g.day < since]
-    seen = any(since <= (s.day or date.min) <= last for e in reading.episodes() for s in reading.sessions(e))
-    closed = [r.closed_on for r in reading.person.reviews if r.kind is ReviewKind.GOAL and _is_done(r)]
-    return reading.yes_or_no(bool(goals) and seen, any(day is not None and since <= day <= last for day in closed))
+    every = (session for episode in reading.episodes() for session in reading.sessions(episode))
+    seen = [session for session in every if since <= (session.day or date.min) <= last]
+    done = [r for r in reading.person.reviews if r.kind is ReviewKind.GOAL and _is_done(r)]
+    closed = [r for r in done if r.closed_on is not None and since <= r.closed_on <= last]
+    evidence = [*(fact.reference for fact in (*goals, *seen)), *map(task, closed)]
+    return reading.yes_or_no(bool(goals and seen), bool(closed), evidence)
 
 
 def both_raters(reading: Reading) -> list[Member]:
     """Return whether the therapist rated the alliance within days of one of the client's ratings in the period."""
     days = reading.setting("days")
-    own = [r.when.date() for r in reading.ratings(Rater.CLIENT) if reading.in_period(r.when.date())]
-    others = [r.when.date() for r in reading.ratings(Rater.THERAPIST)]
-    return reading.yes_or_no(bool(own), any(abs((a - b).days) <= days for a in own for b in others))
+    own = [r for r in reading.ratings(Rater.CLIENT) if reading.in_period(r.when.date())]
+    others = reading.ratings(Rater.THERAPIST)
+    met = [(a, b) for a in own for b in others if abs((a.when.date() - b.when.date()).days) <= days]
+    return reading.yes_or_no(bool(own), bool(met), [*map(observation, own), *(observation(b) for _, b in met)])
 
 
 def language_offered(reading: Reading) -> list[Member]:
     """Return whether a form of the period was answered in the client's own language.
 
-    Compared by the language itself, without its region: a form in de serves who speaks de-AT.
+    Compared by the language itself, without its region: a form in de serves who speaks de-AT. Ratings of the alliance
+    count, but no reader is led to one by a measure that is not about them.
     """
     forms = [s for s in reading.person.scores if reading.in_period(s.when.date()) and not s.withdrawn]
     spoken = reading.person.languages[:1]
     met = any(_language(form.language) == _language(spoken[0]) for form in forms) if spoken else False
-    return reading.yes_or_no(bool(forms) and bool(spoken), met)
+    evidence = (observation(form) for form in forms if reading.family(form) is Family.OUTCOME)
+    return reading.yes_or_no(bool(forms) and bool(spoken), met, evidence)
 
 
 def data_quality(reading: Reading) -> list[Member]:
@@ -118,7 +130,8 @@ def data_quality(reading: Reading) -> list[Member]:
     for group in reading.measure.groups:
         whole, part = told[group.id]
         counts = {Population.INITIAL: whole, Population.DENOMINATOR: whole, Population.NUMERATOR: part}
-        found.append(reading.member(group, counts, f"{part} of {whole}"))
+        held = (session.reference for session in sessions if group.id == "collected")
+        found.append(reading.member(group, counts, f"{part} of {whole}", [*held, *map(observation, forms)]))
     return found
 
 

@@ -13,6 +13,7 @@ import msgspec
 from fhir_alliance.core.cutoffs import plain
 from fhir_alliance.core.measures.calendar import Days, Moment
 from fhir_alliance.core.measures.people import Kind, Person
+from fhir_alliance.core.measures.reading import observation, task
 from fhir_alliance.core.model import Family, NoValue, Number, Review, ReviewKind, ReviewStatus, Score
 from fhir_alliance.core.rules import evaluate
 from fhir_alliance.core.rules.alliance import CHART, DROP
@@ -156,11 +157,11 @@ def assessments(passed: ViewPass, person: Person, book: Rulebook, period: Days) 
         if isinstance(score.value, NoValue):
             continue
         instrument = book.instruments[score.instrument]
-        review = next((_task(r) for r in person.reviews if any(e.score_key in score.names for e in r.evidence)), "")
+        review = next((task(r) for r in person.reviews if any(e.score_key in score.names for e in r.evidence)), "")
         band = score.band.label if score.band else ""
         day = score.when.date()
         found[day, instrument.id] = Assessment(
-            day, person.reference, instrument.title, score.value, band, _observation(score), review
+            day, person.reference, instrument.title, score.value, band, observation(score), review
         )
     return tuple(found.values())
 
@@ -181,22 +182,13 @@ def _totals(person: Person, book: Rulebook, period: Days) -> list[Score]:
 
 def _link(person: Person, tool: str, score: Score, review: Review | None, because: str) -> Link:
     points = "none" if isinstance(score.value, NoValue) else plain(score.value)
-    seen = (person.reference, tool, score.when.date().isoformat(), points, _observation(score))
+    seen = (person.reference, tool, score.when.date().isoformat(), points, observation(score))
     if review is None:
         return Link(*seen, "", because, "", "", "")
     is_closed = review.closed_on is not None and review.status is ReviewStatus.CLOSED
     closed = review.closed_on.isoformat() if is_closed and review.closed_on is not None else ""
     decision = "" if review.decision is None else review.decision.value
-    return Link(*seen, _task(review), because, closed, decision, review.focus)
-
-
-def _observation(score: Score) -> str:
-    """Return where a score stands; a store may have given it an id of its own."""
-    return f"Observation/{score.stored or score.key}"
-
-
-def _task(review: Review) -> str:
-    return f"Task/{review.stored or review.key}"
+    return Link(*seen, task(review), because, closed, decision, review.focus)
 
 
 def _off_track(person: Person, book: Rulebook) -> tuple[str, ...]:
