@@ -44,6 +44,7 @@ TRAUMA = (7, 18, 29)
 NO_GOAL, NO_PLAN = (11, 12, 13), (12, 13)
 VIDEO_ONLY, MODE_SWITCH, BY_PHONE = (4, 14, 24), (5, 15, 25), (6,)
 GERMAN, SPANISH = (21, 22), (23,)
+TURKISH = (9, 20, 31)  # speak it best, and fill in English forms
 THERAPISTS = 5
 FEW = 40  # a clinic of more clients has more therapists, with unequal caseloads
 LATER = (6, 7, 6, 8, 1, 6, 7, 6, 8, 2)
@@ -87,7 +88,7 @@ class Clinic:
         patient = self.add(
             "Patient", name, START, active=True, name=[{"family": f"Muster-{number:02}", "given": ["Client"]}],
             birthDate=f"{1956 + (number - 1) % 45}-06-15", gender=("female", "male", "other")[number % 3],
-            managingOrganization=ref("Organization/clinic"),
+            communication=[spoken(number)], managingOrganization=ref("Organization/clinic"),
         )  # fmt: skip
         episode = self.add(
             "EpisodeOfCare", f"episode-{number:02}", START, status="active", patient=ref(patient),
@@ -299,6 +300,12 @@ def treat() -> Resource:
 def language(number: int) -> str:
     """Return the language that a client fills forms in."""
     return "de" if number in GERMAN else "es" if number in SPANISH else "en"
+
+
+def spoken(number: int) -> Resource:
+    """Return what a client speaks best: the language of the forms, or Turkish, which no form is offered in."""
+    code = "tr" if number in TURKISH else language(number)
+    return {"language": {"coding": [{"system": "urn:ietf:bcp:47", "code": code}]}, "preferred": True}
 
 
 def answered(link_id: str, system: str, code: str) -> Resource:
