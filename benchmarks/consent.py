@@ -75,12 +75,12 @@ def main() -> None:
     """Print all ratios."""
     desk = Desk(load_catalog(), Policy())
     line = json.dumps(response_json([1] * 9, name="r1", subject="Patient/p1")).encode()
-    form = desk.forms.read(line, "bench", NOW)
+    form = desk.forms.read(line, NOW)
     assert isinstance(form, Response)
     bench, policy = desk.bench(form), desk.policy.consent
 
     def scoring() -> None:
-        read = desk.forms.read(line, "bench", NOW)
+        read = desk.forms.read(line, NOW)
         assert isinstance(read, Response)
         cleared = gate(read, (), policy, bench.datum, NOW)
         assert isinstance(cleared, Cleared)

@@ -29,7 +29,7 @@ def write_record(folder: Path, scores: int) -> None:
 
     desk, chance = Desk(load_catalog(), Policy()), random.Random(9)
     line = json.dumps(response_json([1] * 9, name="r@@", subject="Patient/p@@", authored="2026-01-01T10:00:00+01:00"))
-    form = desk.forms.read(line.encode().replace(b"@@", b"0"), "bench", NOW)
+    form = desk.forms.read(line.encode().replace(b"@@", b"0"), NOW)
     assert isinstance(form, Response)
     bench = desk.bench(form)
     cleared = gate(form, (), desk.policy.consent, bench.datum, NOW)

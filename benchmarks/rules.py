@@ -61,7 +61,7 @@ def scoring() -> Callable[[], object]:
 
     def run() -> None:
         for line in lines:
-            form = forms.read(line, "in.ndjson", NOW)
+            form = forms.read(line, NOW)
             assert isinstance(form, Response)
             cleared = gate(form, (), ConsentPolicy(), Datum.of(()), NOW)
             assert isinstance(cleared, Cleared)

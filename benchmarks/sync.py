@@ -189,7 +189,7 @@ def against_hapi(base: str, count: int, rounds: int, folder: Path) -> Iterator[t
     """Yield what a sync and a bare loader did in each round; the first warms the server and is no measure."""
     catalog = load_catalog()
     # rounds follow within the overlap: each would read the forms of the one before again, and all on their clients
-    pull.OVERLAP_S = -1  # type: ignore[misc]
+    pull.OVERLAP_S = -1  # type: ignore[attr-defined]
     for run in range(rounds + 1):
         load(base, run, count)
         http = Recording(base)

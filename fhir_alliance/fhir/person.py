@@ -161,15 +161,16 @@ def _condition(resource: Mapping[str, Any], birth: Moment | None) -> Fact:
 
 
 def _observation(resource: Mapping[str, Any], birth: Moment | None) -> Fact:
+    points = _points(resource)
     return Fact(
         Kind.OBSERVATION,
         _reference(resource),
         codes_of(resource.get("code")),
         str(resource.get("status", "")),
         span_of(resource, "effective", birth) if _was_made(resource) else point_of(resource.get("issued")),
-        value=_points(resource),
+        value=points,
         answer=codes_of(resource.get("valueCodeableConcept")),
-        has_value=any(name.startswith("value") for name in resource),
+        has_value=points is not None or any(name.startswith("value") for name in resource),
         encounter=_named(resource.get("encounter")),
         reason=_not_made_because(resource),
         recorded=_recorded(resource),

@@ -18,7 +18,7 @@ class Tallying:
 
     def __init__(self, measure: Measure, period: Days) -> None:
         self._measure, self._period = measure, period
-        self._counts: dict[tuple[str, str], Counter[Population]] = {}
+        self._counts: Counter[tuple[str, str, Population]] = Counter()
         self._people = 0
         self._withheld: Counter[str] = Counter()
         self._odd: Counter[str] = Counter()
@@ -32,16 +32,22 @@ class Tallying:
         strata: what the person belongs to in every measure (language:de).  odd: what was wrong in the record.
         """
         self._people += 1
-        self._odd.update(dict(odd))
+        for rule, count in odd:
+            self._odd[rule] += count
         common = tuple(strata)
         for member in members:
             passed.demand(member.subject)
             self._odd["date-too-coarse"] += member.unclear
             own = (f"measure:{stratum}" for stratum in member.strata)
             for stratum in ("", *own, *common) if member.counts.get(Population.INITIAL) else ("",):
-                self._counts.setdefault((member.group, stratum), Counter()).update(member.counts)
+                self._count(member.group, stratum, member.counts)
             for stratum, counts in member.divided.items():
-                self._counts.setdefault((member.group, stratum), Counter()).update(counts)
+                self._count(member.group, stratum, counts)
+
+    def _count(self, group: str, stratum: str, counts: Mapping[Population, int]) -> None:
+        for population, count in counts.items():  # one by one: a Counter is slow to take in a few, and half are zero
+            if count:
+                self._counts[group, stratum, population] += count
 
     def withhold(self, reason: str) -> None:
         """Count one person who is left out."""
@@ -54,7 +60,7 @@ class Tallying:
         parts = [
             Part(group.id, stratum, _title(group, stratum, titles), self._of(group, stratum))
             for group in self._measure.groups
-            for stratum in ("", *sorted(s for g, s in self._counts if g == group.id and s))
+            for stratum in ("", *sorted({s for g, s, _ in self._counts if g == group.id and s}))
         ]
         return Tally(
             self._measure.id,
@@ -68,8 +74,7 @@ class Tallying:
         )
 
     def _of(self, group: Group, stratum: str) -> dict[str, Count]:
-        counted = self._counts.get((group.id, stratum), Counter())
-        return {population.value: counted[population] for population in group.populations}
+        return {population.value: self._counts[group.id, stratum, population] for population in group.populations}
 
 
 def rate(counts: Mapping[str, Count]) -> Decimal | None:
