@@ -10,6 +10,7 @@ import msgspec
 
 from fhir_alliance.core.measures.calendar import Days, Edge, Moment
 from fhir_alliance.core.measures.people import Fact, Kind, Person
+from fhir_alliance.core.model import Review, ReviewStatus, TaskStatus
 
 RULES: Final = {
     "overlapping-episodes": "Episodes of care that overlap: the person is counted once, as if they were one.",
@@ -29,23 +30,32 @@ RULES: Final = {
 def set_right(person: Person, period: Days, cut: date) -> Person:
     """Return the person as measures may look at them, with what was found odd counted by rule.
 
-    cut: the last day whose scores are looked at.
+    cut: the last day that is looked at. What began later is not there; a review that was done later stands open.
     """
     odd = Counter(dict(person.odd))
-    facts = tuple(fact for fact in person.facts if not _is_after(fact, cut))
+    late = [fact for fact in person.facts if _is_after(fact, cut)]
+    facts = tuple(fact for fact in person.facts if not _is_after(fact, cut)) if late else person.facts
     scores = tuple(score for score in person.scores if score.when.date() <= cut)
-    odd["future-score"] += len(person.facts) - len(facts)
+    reviews = tuple(_as_of(review, cut) for review in person.reviews if review.opened.date() <= cut)
+    odd["future-score"] += sum(fact.kind is Kind.OBSERVATION for fact in late)
     odd["amended-after-period"] += sum(_is_amended(fact, period.last) for fact in facts)
     days = Counter((fact.day, fact.codes) for fact in facts if fact.kind is Kind.OBSERVATION and _is_score(fact))
     odd["two-scores-on-one-day"] += sum(count > 1 for (day, _), count in days.items() if day is not None)
     found = tuple(sorted((rule, count) for rule, count in odd.items() if count))
-    return msgspec.structs.replace(person, facts=facts, scores=scores, odd=found)
+    return msgspec.structs.replace(person, facts=facts, scores=scores, reviews=reviews, odd=found)
 
 
 def _is_after(fact: Fact, cut: date) -> bool:
-    if fact.kind is not Kind.OBSERVATION or isinstance(fact.when.start, Edge):
-        return False
-    return fact.when.start.first_day > cut
+    return not isinstance(fact.when.start, Edge) and fact.when.start.first_day > cut
+
+
+def _as_of(review: Review, cut: date) -> Review:
+    """Return a review as it stood at the end of a day."""
+    if review.closed_on is None or review.closed_on <= cut:
+        return review
+    return msgspec.structs.replace(
+        review, status=ReviewStatus.OPEN, stage=TaskStatus.REQUESTED, closed_on=None, decision=None, confirmed_by=""
+    )
 
 
 def _is_score(fact: Fact) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from fhir_alliance.core.measures.bad_input import RULES, set_right
 from fhir_alliance.core.measures.calendar import Days
 from fhir_alliance.core.measures.people import Kind, Person
+from fhir_alliance.core.model import Decision, Level, Review, ReviewKind, ReviewStatus, TaskStatus
 from fhir_alliance.fhir.person import person_of
 
 PERIOD = Days(date(2026, 1, 1), date(2026, 12, 31))
@@ -118,3 +121,22 @@ def test_a_client_of_two_clinics() -> None:
 def test_every_rule_is_stated() -> None:
     """Each of these has its sentence, which the manifest and the page quote."""
     assert all(sentence.endswith(".") for sentence in RULES.values())
+
+
+def test_nothing_after_the_data_cut_is_looked_at() -> None:
+    """With an earlier cut, what began later is not there, and a review that was done later stands open."""
+    cut = date(2026, 6, 30)
+    facts = (*person(visit("v1", "2026-06-30"), visit("v2", "2026-07-01")).facts,)
+    done = Review(
+        "k1", ReviewKind.GOAL, ReviewStatus.CLOSED, "Patient/a", "", Level.ROUTINE, (), (),
+        datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 6, 15, tzinfo=UTC), closed_on=date(2026, 7, 2),
+        stage=TaskStatus.COMPLETED, decision=Decision.GOAL_KEPT,
+    )  # fmt: skip
+    before = replace(done, key="k2", closed_on=cut)
+    later = replace(done, key="k3", opened=datetime(2026, 7, 1, tzinfo=UTC))
+    found = set_right(Person("Patient/a", None, facts=facts, reviews=(done, before, later)), PERIOD, cut)
+    assert [fact.reference for fact in found.facts] == ["Encounter/v1"]
+    assert [(r.key, r.status, r.closed_on, r.decision) for r in found.reviews] == [
+        ("k1", ReviewStatus.OPEN, None, None), ("k2", ReviewStatus.CLOSED, cut, Decision.GOAL_KEPT),
+    ]  # fmt: skip
+    assert dict(found.odd) == {}
