@@ -10,7 +10,7 @@ import msgspec
 
 from fhir_alliance.core.measures.calendar import Days, Edge, Moment
 from fhir_alliance.core.measures.people import Fact, Kind, Person
-from fhir_alliance.core.model import Review, ReviewStatus, TaskStatus
+from fhir_alliance.core.model import Review, ReviewKind, ReviewStatus, TaskStatus
 
 RULES: Final = {
     "overlapping-episodes": "Episodes of care that overlap: the person is counted once, as if they were one.",
@@ -30,13 +30,13 @@ RULES: Final = {
 def set_right(person: Person, period: Days, cut: date) -> Person:
     """Return the person as measures may look at them, with what was found odd counted by rule.
 
-    cut: the last day that is looked at. What began later is not there; a review that was done later stands open.
+    cut: the last day that is looked at. What began later is not there; a goal review that was done later stands open.
     """
     odd = Counter(dict(person.odd))
     late = [fact for fact in person.facts if _is_after(fact, cut)]
     facts = tuple(fact for fact in person.facts if not _is_after(fact, cut)) if late else person.facts
     scores = tuple(score for score in person.scores if score.when.date() <= cut)
-    reviews = tuple(_as_of(review, cut) for review in person.reviews if review.opened.date() <= cut)
+    reviews = tuple(seen for review in person.reviews if (seen := _as_of(review, cut)) is not None)
     odd["future-score"] += sum(fact.kind is Kind.OBSERVATION for fact in late)
     odd["amended-after-period"] += sum(_is_amended(fact, period.last) for fact in facts)
     days = Counter((fact.day, fact.codes) for fact in facts if fact.kind is Kind.OBSERVATION and _is_score(fact))
@@ -49,8 +49,15 @@ def _is_after(fact: Fact, cut: date) -> bool:
     return not isinstance(fact.when.start, Edge) and fact.when.start.first_day > cut
 
 
-def _as_of(review: Review, cut: date) -> Review:
-    """Return a review as it stood at the end of a day."""
+def _as_of(review: Review, cut: date) -> Review | None:
+    """Return a review as it stood at the end of a day, or None where it did not stand yet.
+
+    A safety review is told as it stands now: whose day ends when is no reason not to see one.
+    """
+    if review.kind is ReviewKind.SAFETY:
+        return review
+    if review.opened.date() > cut:
+        return None
     if review.closed_on is None or review.closed_on <= cut:
         return review
     return msgspec.structs.replace(

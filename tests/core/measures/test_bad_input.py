@@ -124,7 +124,7 @@ def test_every_rule_is_stated() -> None:
 
 
 def test_nothing_after_the_data_cut_is_looked_at() -> None:
-    """With an earlier cut, what began later is not there, and a review that was done later stands open."""
+    """What began after an earlier cut is not there, a review done later stands open; a safety review is always told."""
     cut = date(2026, 6, 30)
     facts = (*person(visit("v1", "2026-06-30"), visit("v2", "2026-07-01")).facts,)
     done = Review(
@@ -134,9 +134,11 @@ def test_nothing_after_the_data_cut_is_looked_at() -> None:
     )  # fmt: skip
     before = replace(done, key="k2", closed_on=cut)
     later = replace(done, key="k3", opened=datetime(2026, 7, 1, tzinfo=UTC))
-    found = set_right(Person("Patient/a", None, facts=facts, reviews=(done, before, later)), PERIOD, cut)
+    safety = replace(later, key="k4", kind=ReviewKind.SAFETY, status=ReviewStatus.OPEN, closed_on=None, decision=None)
+    found = set_right(Person("Patient/a", None, facts=facts, reviews=(done, before, later, safety)), PERIOD, cut)
     assert [fact.reference for fact in found.facts] == ["Encounter/v1"]
     assert [(r.key, r.status, r.closed_on, r.decision) for r in found.reviews] == [
         ("k1", ReviewStatus.OPEN, None, None), ("k2", ReviewStatus.CLOSED, cut, Decision.GOAL_KEPT),
+        ("k4", ReviewStatus.OPEN, None, None),
     ]  # fmt: skip
     assert dict(found.odd) == {}
