@@ -282,7 +282,11 @@ def _opened(path: Path, store: str) -> sqlite3.Connection:
         if row is None:
             db.execute("INSERT INTO store VALUES (?)", (store,))
         elif row[0] != store:
-            raise StopRun("FA507", "the state folder belongs to another store.", "Give each store its own folder.")
+            raise StopRun(
+                "FA507",
+                f"{path.parent} holds the state of another store.",
+                "Name another in [state] folder; in a copy of a folder store, remove it.",
+            )
         db.execute(f"PRAGMA user_version = {_VERSION}")
         db.commit()
         if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
