@@ -84,6 +84,10 @@ class Parked(msgspec.Struct, frozen=True):
     is_nameless: bool = False
     place: Place | None = None
 
+    def at(self, place: Place) -> Parked:
+        """Return it as one that is called by its place."""
+        return msgspec.structs.replace(self, reference=str(place), place=place)
+
 
 class Skipped(msgspec.Struct, frozen=True):
     """A form that is not finished: counted, not scored."""

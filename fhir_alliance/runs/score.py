@@ -62,7 +62,7 @@ class Desk:
         """Return what a record is; a parked one without a usable id is called by its place. base: the server's."""
         reading = self.forms.read(record.body, now, base)
         if isinstance(reading, Parked) and not reading.reference:
-            return msgspec.structs.replace(reading, reference=str(record.place), place=record.place)
+            return reading.at(record.place)
         return reading
 
     def bench(self, form: Response) -> Bench:

@@ -12,12 +12,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from fhir_alliance.fhir.inbound import Parked, Place
+from fhir_alliance.fhir.inbound import Parked
 from fhir_alliance.runs.score import Consents, Desk, Engine, Out, Watch, score
 from fhir_alliance.runs.summary import Summary
 from fhir_alliance.stores.files import BLOCK, new_file
 from fhir_alliance.stores.folder import response_slices, responses_in
-from fhir_alliance.stores.slices import SLICE, Slice, lines_of
+from fhir_alliance.stores.slices import SLICE, Lines, Slice
 from fhir_alliance.stores.spark import spark_crew
 
 LOOK_AGAIN: Final = 0.1  # seconds
@@ -26,12 +26,10 @@ LOOK_AGAIN: Final = 0.1  # seconds
 class Counted(msgspec.Struct, frozen=True):
     """What was done with a slice, in the numbers of a Summary.
 
-    lines: how many end in it.
-    parked: reference, code, reason; and of a record that is called by its place, that place within the slice.
+    lines: how many it has.  parked: without a concern; a place is one within the slice.
     """
 
     lines: int
-
     read: int
     scored: int
     unscorable: int
@@ -39,22 +37,24 @@ class Counted(msgspec.Struct, frozen=True):
     unfinished: int
     withdrawn: int
     safety: int
-    parked: tuple[tuple[str, str, str, Place | None], ...]
+    parked: tuple[Parked, ...]
 
     @classmethod
     def of(cls, summary: Summary, lines: int) -> Counted:
         """Return what a summary counts. What a clinician should look at is counted there, and stays there."""
         counts = {name: getattr(summary, name) for name in _COUNTS}
-        return cls(lines, **counts, parked=tuple((p.reference, p.code, p.reason, p.place) for p in summary.parked))
+        parked = (Parked(p.reference, p.code, p.reason, place=p.place) for p in summary.parked)
+        return cls(lines, **counts, parked=tuple(parked))
 
     def add_to(self, summary: Summary, before: int) -> None:
-        """Count this in a summary too. before: how many lines of the file end before the slice."""
+        """Count this in a summary too. before: how many lines of the file come before the slice."""
         for name in _COUNTS:
             setattr(summary, name, getattr(summary, name) + getattr(self, name))
-        for reference, code, reason, place in self.parked:
+        for parked in self.parked:
+            place = parked.place
             if place is not None and place.line:
-                place = place._replace(line=place.line + before)
-            summary.parked.append(Parked(str(place) if place else reference, code, reason, place=place))
+                parked = parked.at(place._replace(line=place.line + before))
+            summary.parked.append(parked)
 
 
 _COUNTS: Final = ("read", "scored", "unscorable", "withheld", "unfinished", "withdrawn", "safety")
@@ -97,10 +97,10 @@ def on_spark(out_file: Path | None, size: int = SLICE) -> Engine:
 
 
 def _score_slice(bench: Bench, number: int, piece: bytes) -> bytes:
-    own = msgspec.json.decode(piece, type=Slice)
+    lines = Lines(msgspec.json.decode(piece, type=Slice))
     with new_file(_part(bench, number), is_passing=True) as part:
-        summary = score(responses_in(own), bench.desk, bench.consents, bench.now, part.write)
-    return msgspec.json.encode(Counted.of(summary, lines_of(own)))
+        summary = score(responses_in(lines), bench.desk, bench.consents, bench.now, part.write)
+    return msgspec.json.encode(Counted.of(summary, lines.read))
 
 
 def _add_up(summary: Summary, pieces: Iterable[Slice], done: Iterable[Counted]) -> None:

@@ -24,7 +24,7 @@ from fhir_alliance.fhir.wire import strict_json
 from fhir_alliance.stores.files import BUFFER, nameless_database, replace_file
 from fhir_alliance.stores.folder_people import folder_people
 from fhir_alliance.stores.journal import Journal
-from fhir_alliance.stores.slices import WHOLE, Slice, cut, lines_in
+from fhir_alliance.stores.slices import WHOLE, Lines, Slice, cut
 from fhir_alliance.stores.store import Page, PersonRecord, Record, Refusal, Seen, Written, unseen
 
 PAGE_SIZE: Final = 500
@@ -297,12 +297,10 @@ def response_slices(inputs: Iterable[Path], size: int) -> list[Slice]:
     return [piece for path in _response_files(inputs) for piece in cut(path.resolve(), size)]
 
 
-def responses_in(piece: Slice) -> Iterator[Record]:
+def responses_in(lines: Lines) -> Iterator[Record]:
     """Yield every QuestionnaireResponse of a slice, broken ones included. Lines are counted within the slice."""
-    path = Path(piece.path)
-    records = (
-        _records(path) if piece.end == WHOLE else numbered_lines(lines_in(piece), path.name, begins=not piece.start)
-    )
+    piece, path = lines.piece, Path(lines.piece.path)
+    records = _records(path) if piece.end == WHOLE else numbered_lines(lines, path.name, begins=not piece.start)
     yield from _responses_among(records, path)
 
 

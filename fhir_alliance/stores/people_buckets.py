@@ -16,7 +16,7 @@ import msgspec
 from fhir_alliance.errors import ConsentUnreachable
 from fhir_alliance.stores.files import new_file
 from fhir_alliance.stores.people_rows import Reader, Row, people_files, person_record
-from fhir_alliance.stores.slices import Slice, before, cut, lines_of, texts_in
+from fhir_alliance.stores.slices import Slice, cut, lines_before, texts_in
 from fhir_alliance.stores.store import PersonRecord
 
 SIZE: Final = 16 * 1024 * 1024  # bytes of a slice and, about, of a bucket; parsed person by person
@@ -77,7 +77,7 @@ def sort_slice(buckets: Buckets, number: int, piece: bytes) -> bytes:
     try:
         return msgspec.json.encode(_sorted(buckets, number, part))
     except ConsentUnreachable:  # now the line has to be named
-        first = lines_of(before(part)) + 1 if part.start else 1
+        first = lines_before(part) + 1
     try:
         return msgspec.json.encode(_sorted(buckets, number, part, first))
     except ConsentUnreachable as error:

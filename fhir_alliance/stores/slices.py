@@ -43,14 +43,14 @@ def cut(path: Path, size: int = sys.maxsize) -> Iterator[Slice]:
         yield Slice(str(path), start, length)
 
 
-def before(piece: Slice) -> Slice:
-    """Return what of its file lies before a slice."""
-    return Slice(piece.path, 0, piece.start)
-
-
-def lines_of(piece: Slice) -> int:
-    """Return how many lines end in a slice; 0 for a whole file."""
-    return sum(block.count(b"\n") for block in _blocks(piece)) if piece.end != WHOLE else 0
+def lines_before(piece: Slice) -> int:
+    """Return how many lines of its file end before a slice."""
+    found, left = 0, piece.start
+    with Path(piece.path).open("rb", buffering=0) as stream:
+        while left > 0 and (block := stream.read(min(left, BLOCK))):
+            found += block.count(b"\n")
+            left -= len(block)
+    return found
 
 
 def texts_in(piece: Slice, first: int = 1) -> Iterator[tuple[int, bytes]]:
@@ -61,26 +61,26 @@ def texts_in(piece: Slice, first: int = 1) -> Iterator[tuple[int, bytes]]:
     if piece.end == WHOLE:
         yield 0, Path(piece.path).read_bytes().removeprefix(b"\xef\xbb\xbf").strip()
         return
-    for number, line in enumerate(lines_in(piece), start=first):
+    for number, line in enumerate(Lines(piece), start=first):
         if body := line.removeprefix(b"\xef\xbb\xbf").strip():
             yield number, body
 
 
-def _blocks(piece: Slice) -> Iterator[bytes]:
-    """Yield the bytes of a slice."""
-    with Path(piece.path).open("rb", buffering=0) as stream:
-        stream.seek(piece.start)
-        left = piece.end - piece.start
-        while left > 0 and (block := stream.read(min(left, BLOCK))):
-            left -= len(block)
-            yield block
+class Lines:
+    """The lines of a slice, as they are; of a file that was not cut there are none to tell apart.
 
+    read: how many have been.
+    """
 
-def lines_in(piece: Slice) -> Iterator[bytes]:
-    """Yield the lines of a slice, as they are; of a file that was not cut there are none to tell apart."""
-    with Path(piece.path).open("rb", buffering=BUFFER) as stream:
-        stream.seek(piece.start)
-        left = piece.end - piece.start
-        while left > 0 and (line := stream.readline()):
-            left -= len(line)
-            yield line
+    def __init__(self, piece: Slice) -> None:
+        self.piece, self.read = piece, 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield them."""
+        left = self.piece.end - self.piece.start
+        with Path(self.piece.path).open("rb", buffering=BUFFER) as stream:
+            stream.seek(self.piece.start)
+            while left > 0 and (line := stream.readline()):
+                left -= len(line)
+                self.read += 1
+                yield line

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fhir_alliance.stores.folder import response_records, response_slices, responses_in
-from fhir_alliance.stores.slices import lines_of
+from fhir_alliance.stores.slices import Lines, lines_before
 from fhir_alliance.stores.store import Record
 
 FORM = {"resourceType": "QuestionnaireResponse", "id": "r", "text": "ä"}
@@ -27,8 +27,10 @@ def in_slices(folder: Path, size: int) -> list[Record]:
     before = 0
     for piece in response_slices([folder], size):
         before = before if piece.start else 0
-        found += [replace(r, line=r.line + before) if r.line else r for r in responses_in(piece)]
-        before += lines_of(piece)
+        lines = Lines(piece)
+        assert lines_before(piece) == before
+        found += [replace(r, line=r.line + before) if r.line else r for r in responses_in(lines)]
+        before += lines.read
     return found
 
 
