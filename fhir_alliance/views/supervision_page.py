@@ -120,15 +120,13 @@ def evidence_cells(link: Link) -> tuple[str, ...]:
 def _on_page(link: Link) -> tuple[str, ...]:
     """Return a link's row as it fits on paper: the tool by its short name, ids as people can find them by."""
     short = _SHORT_NAME.search(link.tool)
-    cells = evidence_cells(msgspec.structs.replace(link, tool=short[1] if short else link.tool))
-    return tuple(_abridged(cell) for cell in cells)
+    references = {name: _abridged(getattr(link, name)) for name in ("subject", "score", "review", "goal")}
+    return evidence_cells(msgspec.structs.replace(link, tool=short[1] if short else link.tool, **references))
 
 
-def _abridged(cell: str) -> str:
+def _abridged(reference: str) -> str:
     """Return a reference without its type, which the column tells, and cut where it is long."""
-    name = cell.rpartition("/")[2]
-    if " " in cell:
-        return cell
+    name = reference.rpartition("/")[2]
     return f"{name[:8]}…" if len(name) > _LONG else name
 
 

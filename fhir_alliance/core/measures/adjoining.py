@@ -55,27 +55,27 @@ def side_by_side(reports: Mapping[str, Days], mine: str) -> Iterator[SideBySide]
                 yield SideBySide(whole, parts, _is_covered(days, [reports[part] for part in parts]))
 
 
-def _is_month(stratum: str) -> bool:
-    return stratum.startswith(f"{MONTH}:")
-
-
 def month_of(stratum: str, within: Days) -> Days | None:
     """Return the days of a month's stratum that lie in a period; None for another stratum."""
-    if not _is_month(stratum):
+    kind, _, month = stratum.partition(":")
+    if kind != MONTH:
         return None
-    first = date.fromisoformat(f"{stratum.partition(':')[2]}-01")
+    first = date.fromisoformat(f"{month}-01")
     return Days(max(first, within.first), min(days_later(months_later(first, 1), -1), within.last))
 
 
 def months_of(report: Earlier) -> Iterator[tuple[Days, Earlier]]:
     """Yield the months that a report shows, each as a report of its own."""
-    for stratum in dict.fromkeys(key.stratum for key in report.counts) if report.days else ():
-        days = month_of(stratum, report.days) if report.days else None
+    if report.days is None:
+        return
+    for stratum in dict.fromkeys(key.stratum for key in report.counts):
+        days = month_of(stratum, report.days)
+        if days is None:
+            continue
         shown: dict[Key, int | None] = {
             k._replace(stratum=""): n for k, n in report.counts.items() if k.stratum == stratum and n is not None
         }
-        if days is not None:
-            yield days, Earlier(f"{report.name} {stratum}", shown, days)
+        yield days, Earlier(f"{report.name} {stratum}", shown, days)
 
 
 def _chains(inside: Sequence[tuple[date, date, str]], since: date) -> Iterator[tuple[str, ...]]:

@@ -126,12 +126,13 @@ def data_quality(reading: Reading) -> list[Member]:
         "complete": (len(scored), sum(form.answered == form.asked for form in scored)),
         "flat": (sum(form.asked > 1 for form in scored), len(flat)),
     }
+    shown = [observation(form) for form in forms]
+    evidence = {"collected": [*(session.reference for session in sessions), *shown]}
     found = []
     for group in reading.measure.groups:
         whole, part = told[group.id]
         counts = {Population.INITIAL: whole, Population.DENOMINATOR: whole, Population.NUMERATOR: part}
-        held = (session.reference for session in sessions if group.id == "collected")
-        found.append(reading.member(group, counts, f"{part} of {whole}", [*held, *map(observation, forms)]))
+        found.append(reading.member(group, counts, f"{part} of {whole}", evidence.get(group.id, shown)))
     return found
 
 
